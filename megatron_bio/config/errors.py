@@ -1,0 +1,9 @@
+"""The errors that a user can cause. The command line prints them as one message, without a traceback, and exits 1."""
+
+
+class UserError(ValueError):
+    """Something the user gave (a file, a flag, a layout) cannot be used; the message says what to do about it."""
+
+
+class ConfigurationError(UserError):
+    """A configuration value is impossible by itself or together with another one."""

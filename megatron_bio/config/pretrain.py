@@ -1,0 +1,94 @@
+"""One pretraining run: its parts, the checks between them, and what a resumed run may change."""
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from megatron_bio.config.data import DataConfig
+from megatron_bio.config.errors import ConfigurationError
+from megatron_bio.config.model import ModelConfig
+from megatron_bio.config.parallel import ParallelConfig
+from megatron_bio.config.training import OptimizerConfig, TrainingConfig
+
+CHANGEABLE_ON_RESUME = {
+    "model": {"preset"},
+    "data": {"prefixes", "tokenizer"},
+    "optimizer": set[str](),
+    "training": {
+        "output",
+        "micro_batch_size",
+        "stop_at_step",
+        "log_interval",
+        "evaluation_interval",
+        "evaluation_rows",
+        "checkpoint_interval",
+        "keep_checkpoints",
+        "device",
+    },
+}
+"""What does not change the mathematics of a run; the whole of `parallel` belongs to it. Paths of the data may move:
+their content is compared by fingerprint."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig:
+    """Pretrain a model on token data with tensor and data parallelism; start it with torchrun."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    """Shape of the model."""
+    data: DataConfig
+    """Token data and how samples are made of it."""
+    parallel: ParallelConfig = field(default_factory=ParallelConfig)
+    """Layout over ranks."""
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    """Optimizer and schedule."""
+    training: TrainingConfig
+    """Length, batch, precision, evaluation and output."""
+
+    def __post_init__(self) -> None:
+        """Check what concerns two parts at once."""
+        tp, heads = self.parallel.tensor_parallel, self.model.num_attention_heads
+        if heads % tp:
+            raise ConfigurationError(
+                f"parallel.tensor_parallel {tp} does not divide model.num_attention_heads {heads}; "
+                f"each rank needs a whole number of heads. Choose a divisor of {heads}."
+            )
+        if self.model.ffn_size % tp:
+            raise ConfigurationError(
+                f"parallel.tensor_parallel {tp} does not divide the MLP's width {self.model.ffn_size} "
+                f"(model.ffn_hidden_size); choose a width that it divides."
+            )
+        length = self.data.sequence_length
+        if length > self.model.max_position_embeddings:
+            raise ConfigurationError(
+                f"data.sequence_length {length} is longer than model.max_position_embeddings "
+                f"{self.model.max_position_embeddings}; lower the first or raise the second."
+            )
+        if self.parallel.sequence_parallel and length % tp:
+            raise ConfigurationError(
+                f"parallel.sequence_parallel splits data.sequence_length {length} over parallel.tensor_parallel {tp} "
+                f"ranks, which does not divide it; choose a length that it divides or set "
+                f"parallel.sequence_parallel to false."
+            )
+
+    def with_vocab_size(self, vocab_size: int) -> "PretrainConfig":
+        """Return the configuration with the tokenizer's size in `model.vocab_size`; another size given is an error."""
+        if self.model.vocab_size not in (None, vocab_size):
+            raise ConfigurationError(
+                f"model.vocab_size is {self.model.vocab_size}, but the tokenizer {self.data.tokenizer} has {vocab_size} "
+                f"tokens; leave model.vocab_size out to take the tokenizer's."
+            )
+        return replace(self, model=replace(self.model, vocab_size=vocab_size))
+
+
+def differences_on_resume(stored: dict[str, Any], config: PretrainConfig) -> list[str]:
+    """Return what `config` changes of a checkpoint's configuration although it may not, one line each."""
+    lines = []
+    now = asdict(config)
+    for part, free in CHANGEABLE_ON_RESUME.items():
+        before = stored.get(part, {})
+        for name in sorted((set(now[part]) | set(before)) - free):
+            old, new = before.get(name), now[part].get(name)
+            old, new = (list(v) if isinstance(v, tuple) else v for v in (old, new))
+            if old != new:
+                lines.append(f"{part}.{name}: the checkpoint has {old}, the command gives {new}")
+    return lines

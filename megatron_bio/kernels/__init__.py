@@ -1,0 +1,1 @@
+"""One operation per file: its definition in plain torch, which every faster path must equal."""

@@ -1,0 +1,53 @@
+"""Multi-head self-attention with heads split over tp.
+
+Shapes: s positions of this rank, S sequence, R rows, H hidden, n heads of this rank, D head dimension.
+"""
+
+from torch import Tensor, nn
+
+from megatron_bio.kernels.attention import AttentionDropout, attention
+from megatron_bio.models.dropout import Site
+from megatron_bio.parallel.layers import ColumnParallelLinear, RowParallelLinear, TensorParallel
+from megatron_bio.parallel.parameters import Initializer
+
+
+class SelfAttention(nn.Module):
+    """Fused query-key-value projection, attention within segments, output projection.
+
+    Rows of the fused weight are ordered [heads, 3, D], so that a split by rows gives every rank whole heads.
+    """
+
+    def __init__(
+        self,
+        hidden_size: int,
+        num_heads: int,
+        dropout: float,
+        layer: int,
+        tensor_parallel: TensorParallel,
+        initializer: Initializer,
+        output_initializer: Initializer,
+    ) -> None:
+        super().__init__()
+        mesh = tensor_parallel.mesh
+        assert num_heads % mesh.size() == 0, f"{num_heads} heads cannot be split over {mesh.size()} ranks"
+        self.local_heads, self.head_size = num_heads // mesh.size(), hidden_size // num_heads
+        self.first_head = mesh.get_local_rank() * self.local_heads
+        self.dropout, self.layer = dropout, layer
+        self.query_key_value = ColumnParallelLinear(
+            hidden_size, 3 * hidden_size, tensor_parallel, initializer
+        )
+        self.dense = RowParallelLinear(hidden_size, hidden_size, tensor_parallel, output_initializer)
+
+    def forward(self, x: Tensor, mask: Tensor, dropout_keys: Tensor) -> Tensor:
+        """x [s, R, H], mask bool [R, 1, S, S], dropout_keys int64 [R] -> [s, R, H]."""
+        fused = self.query_key_value(x)
+        length, rows = fused.shape[:2]
+        fused = fused.view(length, rows, self.local_heads, 3, self.head_size)
+        query, key, value = fused.permute(3, 1, 2, 0, 4)
+        context = attention(query, key, value, mask, self._dropout(dropout_keys))
+        return self.dense(context.permute(2, 0, 1, 3).reshape(length, rows, -1))
+
+    def _dropout(self, keys: Tensor) -> AttentionDropout | None:
+        if not self.training or self.dropout == 0.0:
+            return None
+        return AttentionDropout(self.dropout, keys, self.layer, Site.ATTENTION_PROBABILITIES, self.first_head)

@@ -1,0 +1,74 @@
+"""Pre-LN BERT with a masked-LM and a sentence-order head (BioMegatron, EMNLP 2020; Megatron-LM, arXiv 1909.08053)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from megatron_bio.models.block import BlockSizes
+from megatron_bio.models.heads import MaskedLMHead, SentenceOrderHead, rows_at
+from megatron_bio.models.transformer import Transformer, weighted_sums
+from megatron_bio.parallel.cross_entropy import vocab_parallel_cross_entropy
+from megatron_bio.parallel.layers import TensorParallel
+
+
+class Bert(Transformer):
+    """The masked-LM head runs on the masked positions only."""
+
+    metric_names = ("masked_lm_loss", "order_loss", "masked_lm_correct", "order_correct")
+    num_losses = 2
+    weight_fields = ("masked_weights", "order_weights")
+
+    def __init__(
+        self,
+        sizes: BlockSizes,
+        vocab_size: int,
+        padded_vocab_size: int,
+        max_positions: int,
+        tensor_parallel: TensorParallel,
+    ) -> None:
+        super().__init__(sizes, vocab_size, padded_vocab_size, max_positions, 2, tensor_parallel)
+        self.masked_lm_head = MaskedLMHead(
+            sizes.hidden_size,
+            padded_vocab_size,
+            sizes.epsilon,
+            sizes.init_std,
+            tensor_parallel,
+            self.replicated,
+        )
+        self.order_head = SentenceOrderHead(sizes.hidden_size, sizes.init_std, tensor_parallel)
+
+    def forward(
+        self,
+        tokens: Tensor,
+        segment_ids: Tensor,
+        position_ids: Tensor,
+        tokentype_ids: Tensor,
+        masked_positions: Tensor,
+        masked_labels: Tensor,
+        masked_weights: Tensor,
+        cls_positions: Tensor,
+        order_labels: Tensor,
+        order_weights: Tensor,
+        dropout_keys: Tensor,
+    ) -> Tensor:
+        """Return the sums of `metric_names` over the rows, float32 [4]; fields as in `data.batch.BertBatch`."""
+        hidden = self.encode(tokens, segment_ids, position_ids, tokentype_ids, dropout_keys)
+        logits = self.masked_lm_head(rows_at(hidden, masked_positions), self.embeddings.word_embeddings)
+        losses, predicted = vocab_parallel_cross_entropy(
+            logits, masked_labels, self.tensor_parallel.mesh, self.vocab_size
+        )
+        masked = weighted_sums(losses, predicted == masked_labels, masked_weights)
+        order_logits = self.order_head(rows_at(hidden, cls_positions)).float()
+        losses = F.cross_entropy(order_logits.flatten(0, 1), order_labels.flatten(), reduction="none")
+        right = order_logits.argmax(-1) == order_labels
+        order = weighted_sums(losses.view_as(order_weights), right, order_weights)
+        return torch.stack((masked[0], order[0], masked[1], order[1]))
+
+    def logits(
+        self, tokens: Tensor, segment_ids: Tensor, position_ids: Tensor, tokentype_ids: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return masked-LM logits [R, S, V / tp] of all positions and sentence-order logits [R, 2] of position 0."""
+        keys = torch.zeros(tokens.shape[0], dtype=torch.int64, device=tokens.device)
+        hidden = self.encode(tokens, segment_ids, position_ids, tokentype_ids, keys)
+        logits = self.masked_lm_head(hidden.transpose(0, 1), self.embeddings.word_embeddings)
+        return logits, self.order_head(hidden[0])

@@ -1,0 +1,84 @@
+"""One pre-LN transformer block: x + attention(norm(x)), then x + MLP(norm(x)).
+
+Source: Megatron-LM, arXiv 1909.08053, figure 7 (b): the order that lets BERT grow beyond 336m parameters.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from megatron_bio.models.attention import SelfAttention
+from megatron_bio.models.dropout import HiddenDropout, Site
+from megatron_bio.parallel.layers import ColumnParallelLinear, LayerNorm, RowParallelLinear, TensorParallel
+from megatron_bio.parallel.parameters import Initializer, normal
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockSizes:
+    """The numbers that all blocks of a model share."""
+
+    hidden_size: int
+    num_heads: int
+    ffn_size: int
+    num_layers: int
+    activation: str
+    hidden_dropout: float
+    attention_dropout: float
+    epsilon: float
+    init_std: float
+
+    @property
+    def initializer(self) -> Initializer:
+        """Weights that enter a block."""
+        return normal(self.init_std)
+
+    @property
+    def output_initializer(self) -> Initializer:
+        """Weights whose product is added to the residual stream: std / sqrt(2 layers)."""
+        return normal(self.init_std / math.sqrt(2 * self.num_layers))
+
+
+class MLP(nn.Module):
+    """H -> F -> H with the inner width split over tp."""
+
+    def __init__(self, sizes: BlockSizes, tensor_parallel: TensorParallel) -> None:
+        super().__init__()
+        hidden, inner = sizes.hidden_size, sizes.ffn_size
+        self.dense_h_to_4h = ColumnParallelLinear(hidden, inner, tensor_parallel, sizes.initializer)
+        self.dense_4h_to_h = RowParallelLinear(inner, hidden, tensor_parallel, sizes.output_initializer)
+        self.approximate = "tanh" if sizes.activation == "gelu_tanh" else "none"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[s, R, H] -> [s, R, H]."""
+        return self.dense_4h_to_h(F.gelu(self.dense_h_to_4h(x), approximate=self.approximate))
+
+
+class TransformerBlock(nn.Module):
+    """Attention and MLP, each behind a layer norm and beside a residual connection."""
+
+    def __init__(self, sizes: BlockSizes, layer: int, tensor_parallel: TensorParallel) -> None:
+        super().__init__()
+        self.input_layernorm = LayerNorm(sizes.hidden_size, tensor_parallel, sizes.epsilon)
+        self.self_attention = SelfAttention(
+            sizes.hidden_size,
+            sizes.num_heads,
+            sizes.attention_dropout,
+            layer,
+            tensor_parallel,
+            sizes.initializer,
+            sizes.output_initializer,
+        )
+        self.attention_dropout = HiddenDropout(
+            sizes.hidden_dropout, layer, Site.ATTENTION_OUTPUT, tensor_parallel
+        )
+        self.post_attention_layernorm = LayerNorm(sizes.hidden_size, tensor_parallel, sizes.epsilon)
+        self.mlp = MLP(sizes, tensor_parallel)
+        self.mlp_dropout = HiddenDropout(sizes.hidden_dropout, layer, Site.MLP_OUTPUT, tensor_parallel)
+
+    def forward(self, x: Tensor, mask: Tensor, dropout_keys: Tensor) -> Tensor:
+        """x [s, R, H], mask bool [R, 1, S, S], dropout_keys int64 [R] -> [s, R, H]."""
+        attended = self.self_attention(self.input_layernorm(x), mask, dropout_keys)
+        x = x + self.attention_dropout(attended, dropout_keys)
+        return x + self.mlp_dropout(self.mlp(self.post_attention_layernorm(x)), dropout_keys)

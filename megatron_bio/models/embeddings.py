@@ -1,0 +1,40 @@
+"""Sum of word, position and (BERT) token-type embeddings, then dropout."""
+
+from torch import Tensor, nn
+
+from megatron_bio.models.dropout import HiddenDropout, Site
+from megatron_bio.parallel.layers import SequenceEmbedding, TensorParallel, VocabParallelEmbedding
+from megatron_bio.parallel.parameters import constant, normal
+
+
+class Embeddings(nn.Module):
+    """Tables of the input; the word table is also the output layer of both models."""
+
+    def __init__(
+        self,
+        padded_vocab_size: int,
+        max_positions: int,
+        token_types: int,
+        hidden_size: int,
+        dropout: float,
+        init_std: float,
+        tensor_parallel: TensorParallel,
+    ) -> None:
+        super().__init__()
+        draw = normal(init_std)
+        self.word_embeddings = VocabParallelEmbedding(padded_vocab_size, hidden_size, tensor_parallel, draw)
+        self.position_embeddings = SequenceEmbedding(max_positions, hidden_size, tensor_parallel, draw)
+        if token_types:  # they start at zero, as in Megatron-LM
+            self.tokentype_embeddings = SequenceEmbedding(
+                token_types, hidden_size, tensor_parallel, constant(0.0)
+            )
+        self.dropout = HiddenDropout(dropout, 0, Site.EMBEDDINGS, tensor_parallel)
+
+    def forward(
+        self, tokens: Tensor, position_ids: Tensor, tokentype_ids: Tensor | None, dropout_keys: Tensor
+    ) -> Tensor:
+        """Ids int64 [R, S] -> [s, R, H]."""
+        x = self.word_embeddings(tokens) + self.position_embeddings(position_ids)
+        if tokentype_ids is not None:
+            x = x + self.tokentype_embeddings(tokentype_ids)
+        return self.dropout(x, dropout_keys)

@@ -1,0 +1,1 @@
+"""The parallel core: mesh, conjugate collectives, parallel layers, cross entropy, data parallelism."""
