@@ -1,0 +1,79 @@
+"""Characters: superscripts and subscripts, named entities, and the normal form of all text in a corpus."""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from html.entities import html5
+from types import MappingProxyType
+from typing import Final
+
+from megatron_bio.corpus.errors import CorpusError
+
+_HIGH_BY_THEMSELVES = "®™©°º*†‡§¶′″'\"ª"
+
+SUPERSCRIPTS: Final[Mapping[str, str]] = MappingProxyType(
+    dict(zip("0123456789+-−–=()", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁻⁼⁽⁾", strict=True))
+    | dict(zip("abcdefghijklmnoprstuvwxyz", "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ", strict=True))
+    | dict(zip("ABDEGHIJKLMNOPRTUVW", "ᴬᴮᴰᴱᴳᴴᴵᴶᴷᴸᴹᴺᴼᴾᴿᵀᵁⱽᵂ", strict=True))
+    | dict(zip("βγδθφχ∘", "ᵝᵞᵟᶿᵠᵡ°", strict=True))
+    | {character: character for character in _HIGH_BY_THEMSELVES}
+)
+"""Each character that Unicode has as a superscript; marks that stand high by themselves stay as they are."""
+
+SUBSCRIPTS: Final[Mapping[str, str]] = MappingProxyType(
+    dict(zip("0123456789+-−–=()", "₀₁₂₃₄₅₆₇₈₉₊₋₋₋₌₍₎", strict=True))
+    | dict(zip("aehijklmnoprstuvxβγρφχ", "ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓᵦᵧᵨᵩᵪ", strict=True))
+)
+"""Each character that Unicode has as a subscript."""
+
+_SCRIPT_FORMS: Final = frozenset(SUPERSCRIPTS.values()) | frozenset(SUBSCRIPTS.values())
+_SPACED_SIGN = re.compile(r"\s*([+\-−–])\s*")
+# White space among the control characters (\t, \n, \v, \f, \r, NEL) is left for the collapsing that follows.
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb]"
+)
+
+
+class UnknownEntityError(CorpusError):
+    """A named entity that neither XML nor HTML defines; entities that a file defines itself are never expanded."""
+
+
+def superscript(text: str) -> str:
+    """`6` → `⁶`, `2 +` → `²⁺`, `α` → `^(α)`: Unicode where every character has a superscript, else marked with ^."""
+    return _raised(text, SUPERSCRIPTS, "^")
+
+
+def subscript(text: str) -> str:
+    """`2` → `₂`, `max` → `ₘₐₓ`, `0.4` → `_(0.4)`: Unicode where every character has a subscript, else marked with _."""
+    return _raised(text, SUBSCRIPTS, "_")
+
+
+def _raised(text: str, table: Mapping[str, str], mark: str) -> str:
+    core = text.strip()
+    if not core:
+        return text
+    before, _, after = text.partition(core)
+    compact = _SPACED_SIGN.sub(r"\1", core)
+    if all(character in _SCRIPT_FORMS for character in compact):
+        return text
+    if all(character in table for character in compact):
+        core = "".join(table[character] for character in compact)
+    else:
+        core = f"{mark}({core})"
+    return f"{before}{core}{after}"
+
+
+def named_entity(name: str) -> str:
+    """The text of a named character entity of HTML (`alpha` → `α`); raises UnknownEntityError for any other name."""
+    text = html5.get(f"{name};")
+    if text is None:
+        raise UnknownEntityError(f"expected an entity defined by XML or HTML, found &{name};.")
+    return text
+
+
+def clean(text: str) -> str:
+    """Unicode NFC, without control and invisible format characters, each run of white space one space, stripped."""
+    text = " ".join(unicodedata.normalize("NFC", text).split())
+    if text.isprintable():
+        return text
+    return " ".join(_INVISIBLE.sub("", text).split())

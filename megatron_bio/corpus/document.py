@@ -1,0 +1,186 @@
+"""The document, the one thing that flows out of the corpus stage, with its writer and its reader.
+
+On disk: one JSON object per line, UTF-8, in one zstd frame with checksum (`documents.jsonl.zst`):
+`{"id": "pubmed:12345", "title": "...", "text": "...", "source": "pubmed", "meta": {...}}`.
+"""
+
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import zstandard
+
+from megatron_bio.corpus.atomic_file import atomic_file
+from megatron_bio.corpus.decompression import DecompressedFile
+from megatron_bio.corpus.errors import CorpusError, DamagedFileError
+from megatron_bio.corpus.inputs import expand_inputs
+
+ZSTD_LEVEL = 3
+READ_BUFFER_BYTES = 1 << 20
+KNOWN_KEYS = frozenset({"id", "title", "text", "source", "meta"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Document:
+    """One text with its origin. Paragraphs of `text` are separated by a newline; `meta` holds what JSON can hold."""
+
+    id: str
+    text: str
+    title: str = ""
+    source: str = ""
+    meta: Mapping[str, object] = field(default_factory=dict)
+
+    def to_json(self) -> bytes:
+        """One line of a documents file, without the newline."""
+        fields = {
+            "id": self.id,
+            "title": self.title,
+            "text": self.text,
+            "source": self.source,
+            "meta": dict(self.meta),
+        }
+        return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+class DocumentWriter:
+    """Context manager that writes a documents file; the file appears under its name only when all is written.
+
+    Leaving with an error, also an interrupt, removes what was written and leaves an earlier file untouched.
+    The bytes depend only on the documents and the version of zstandard.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Nothing is opened before the context is entered."""
+        self._path = path
+        self._cleanup = ExitStack()
+
+    def __enter__(self) -> Self:
+        file = self._cleanup.enter_context(atomic_file(self._path))
+        compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True)
+        self._stream = self._cleanup.enter_context(compressor.stream_writer(file, closefd=False))
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._cleanup.__exit__(error_type, error, traceback)
+
+    def write(self, document: Document) -> None:
+        """Appends one document."""
+        self.write_line(document.to_json())
+
+    def write_line(self, line: bytes) -> None:
+        """Appends what `Document.to_json` gave earlier."""
+        self._stream.write(line + b"\n")
+
+
+def read_documents(paths: Sequence[Path | str]) -> Iterator[Document]:
+    """The documents of JSONL files or glob patterns, plain, gzip, xz or zstd, in order, in constant memory.
+
+    Each line is an object with "text" (required, a string) and optionally "id" (string or integer; by default
+    FILE:LINE), "title", "source" (by default the file's name) and "meta" (an object). Other keys, and a "meta" that is
+    no object, go into `Document.meta`. Blank lines are passed over. Missing files are reported at once, by
+    CorpusError; a line that cannot be used raises DamagedFileError with file and line when it is reached.
+    """
+    files = expand_inputs(paths)
+    return (document for path in files for document in _read_file(path))
+
+
+def _read_file(path: Path) -> Iterator[Document]:
+    found = False
+    with DecompressedFile(path) as raw, io.BufferedReader(raw, READ_BUFFER_BYTES) as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.isspace():
+                continue
+            found = True
+            yield _parse_line(path, number, line)
+    if not found:
+        raise DamagedFileError(
+            path,
+            "empty",
+            "expected one JSON object per line, found no content. Leave the file out or make it again.",
+        )
+
+
+def _parse_line(path: Path, number: int, line: bytes) -> Document:
+    if number == 1:
+        line = line.removeprefix(b"\xef\xbb\xbf")
+    try:
+        fields = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise _bad_line(
+            path,
+            number,
+            f"expected UTF-8, found the byte 0x{line[error.start]:02x} at column {error.start + 1}. Convert the file "
+            "to UTF-8, for example with iconv",
+        ) from error
+    except json.JSONDecodeError as error:
+        raise _bad_line(
+            path,
+            number,
+            f"expected one complete JSON object, found {error.msg} at column {error.colno}: {_shown(line)}",
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise _bad_line(
+            path, number, f"expected one JSON object, found one nested or numbered beyond measure: {error}"
+        ) from error
+    if not isinstance(fields, dict):
+        raise _bad_line(path, number, f"expected a JSON object with a key 'text', found {_shown(line)}")
+    return _to_document(path, number, fields)
+
+
+def _to_document(path: Path, number: int, fields: dict[str, object]) -> Document:
+    if "text" not in fields:
+        raise _bad_line(path, number, f"expected a key 'text', found the keys {sorted(fields)}")
+    text = _string(path, number, fields, "text", "")
+    identifier = fields.get("id")
+    if isinstance(identifier, int) and not isinstance(identifier, bool):
+        fields["id"] = str(identifier)
+    extra: dict[str, object] = {key: value for key, value in fields.items() if key not in KNOWN_KEYS}
+    meta = fields.get("meta")
+    if isinstance(meta, dict):
+        extra = {**meta, **extra}
+    elif meta is not None:
+        extra["meta"] = meta
+    return Document(
+        id=_string(path, number, fields, "id", f"{path.name}:{number}"),
+        title=_string(path, number, fields, "title", ""),
+        text=text,
+        source=_string(path, number, fields, "source", path.name),
+        meta=extra,
+    )
+
+
+def _string(path: Path, number: int, fields: dict[str, object], key: str, default: str) -> str:
+    value = fields.get(key)
+    if value is None and key != "text":
+        return default
+    if not isinstance(value, str):
+        raise _bad_line(path, number, f"expected a string under '{key}', found {_shown(json.dumps(value))}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise _bad_line(
+            path,
+            number,
+            f"expected Unicode text under '{key}', found half of a surrogate pair at character {error.start + 1}",
+        ) from error
+    return value
+
+
+def _shown(found: bytes | str, limit: int = 60) -> str:
+    text = found.decode("utf-8", errors="replace") if isinstance(found, bytes) else found
+    text = text.strip()
+    return text if len(text) <= limit else f"{text[:limit]}..."
+
+
+def _bad_line(path: Path, number: int, story: str) -> CorpusError:
+    return DamagedFileError(path, "malformed JSONL", f"line {number}: {story}. Correct or remove this line.")
