@@ -1,0 +1,71 @@
+"""Which token data a run reads and how samples are made of it."""
+
+from dataclasses import dataclass
+
+from megatron_bio.config.errors import ConfigurationError
+
+_SHORTEST_SEQUENCE = 8
+_LARGEST_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Token data and how samples are made of it."""
+
+    prefixes: list[str]
+    """Token data to read, as paths without .bin and .idx; several are read as one, in this order."""
+    tokenizer: str
+    """Folder of the tokenizer that the token data was made with."""
+    sequence_length: int = 512
+    """Tokens of a row."""
+    split: tuple[float, float, float] = (0.95, 0.05, 0.0)
+    """Fractions of the documents for train, validation and test; they sum to 1."""
+    masked_lm_probability: float = 0.15
+    """bert: part of the tokens to predict."""
+    whole_word_masking: bool = True
+    """bert: mask all pieces of a word together; needs a WordPiece vocabulary to have an effect."""
+    short_sequence_probability: float = 0.1
+    """bert: part of the samples that are cut to a random shorter length."""
+    reset_at_document_end: bool = False
+    """gpt: keep attention inside each document and restart its positions; without it, as in GPT-2, a row is read across
+    the ends of documents."""
+    seed: int = 1234
+    """Seed of the split, the order of samples and masking."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that give no samples."""
+        if not self.prefixes or not all(self.prefixes):
+            raise ConfigurationError(f"data.prefixes: expected at least one path, found {self.prefixes}.")
+        repeated = sorted({prefix for prefix in self.prefixes if self.prefixes.count(prefix) > 1})
+        if repeated:
+            raise ConfigurationError(
+                f"data.prefixes: {', '.join(repeated)} is given twice; its documents could be in train and validation "
+                f"at once. Give each prefix once."
+            )
+        if self.sequence_length < _SHORTEST_SEQUENCE:
+            raise ConfigurationError(
+                f"data.sequence_length: expected at least {_SHORTEST_SEQUENCE}, found {self.sequence_length}; a row "
+                f"holds up to three special tokens besides the text."
+            )
+        self._check_split()
+        if not 0.0 < self.masked_lm_probability < 1.0:
+            raise ConfigurationError(
+                f"data.masked_lm_probability: expected between 0 and 1, found {self.masked_lm_probability}."
+            )
+        if not 0.0 <= self.short_sequence_probability <= 1.0:
+            raise ConfigurationError(
+                f"data.short_sequence_probability: expected 0 to 1, found {self.short_sequence_probability}."
+            )
+        if not 0 <= self.seed <= _LARGEST_SEED:
+            raise ConfigurationError(f"data.seed: expected 0 to 2^63 - 1, found {self.seed}.")
+
+    def _check_split(self) -> None:
+        if len(self.split) != 3 or min(self.split) < 0 or abs(sum(self.split) - 1.0) > 1e-6:
+            raise ConfigurationError(
+                f"data.split: expected three fractions of 0 or more that sum to 1 (train, validation, test), found "
+                f"{', '.join(f'{part:g}' for part in self.split)} with sum {sum(self.split):g}."
+            )
+        if self.split[0] == 0:
+            raise ConfigurationError(
+                "data.split: the fraction for train is 0; a run needs documents to train on."
+            )

@@ -1,0 +1,156 @@
+"""Datasets: from global sample indices to batches, as pure functions. A dataset holds no position; resuming needs none."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from megatron_bio.data.batch import BertBatch, GptBatch
+from megatron_bio.data.bert_rows import Placement, SpecialTokens, cut_samples, lay_out
+from megatron_bio.data.bert_samples import BertSamples, build_bert_samples
+from megatron_bio.data.gpt_samples import GptSamples
+from megatron_bio.data.masking import Masking, mask_rows
+from megatron_bio.data.order import EMPTY_ROW, GlobalOrder
+from megatron_bio.data.randomness import Purpose, hash_words
+from megatron_bio.data.sources import TokenSource
+
+_EVALUATION_EPOCH = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class BertRecipe:
+    """How BERT rows are made of documents."""
+
+    sequence_length: int
+    special: SpecialTokens
+    masking: Masking
+    short_sequence_probability: float
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class GptRecipe:
+    """How GPT rows are made of documents."""
+
+    sequence_length: int
+    pad: int
+    reset_at_document_end: bool
+    seed: int
+
+
+class BertDataset:
+    """Sentence pairs with masked tokens.
+
+    The bounds of the samples are the same in every epoch; their order, cut, swap and masks are not.
+    """
+
+    def __init__(self, source: TokenSource, documents: NDArray[np.int64], recipe: BertRecipe) -> None:
+        """Cut `documents`, numbers of documents in `source`, into samples."""
+        self._source = source
+        self._recipe = recipe
+        self._samples: BertSamples = build_bert_samples(
+            source.sequence_lengths,
+            source.document_indices,
+            documents,
+            sequence_length=recipe.sequence_length,
+            short_sequence_probability=recipe.short_sequence_probability,
+            seed=recipe.seed,
+        )
+
+    def __len__(self) -> int:
+        """Return the samples of one epoch, the same in every epoch."""
+        return len(self._samples)
+
+    def counts(self) -> dict[str, int]:
+        """Return what became of the documents, for the report."""
+        return self._samples.counts.as_dict()
+
+    def batch(self, global_samples: NDArray[np.int64]) -> BertBatch:
+        """Return the rows of training for these global sample indices, one each."""
+        epochs, samples = GlobalOrder(len(self), self._recipe.seed).locate(global_samples)
+        return self._rows(global_samples, epochs, samples)
+
+    def evaluation_batch(self, samples: NDArray[np.int64]) -> BertBatch:
+        """Return rows of the samples with these numbers, masked the same way whenever asked; EMPTY_ROW gives padding."""
+        return self._rows(samples, np.full_like(samples, _EVALUATION_EPOCH), samples)
+
+    def _rows(
+        self, sample_ids: NDArray[np.int64], epochs: NDArray[np.int64], samples: NDArray[np.int64]
+    ) -> BertBatch:
+        recipe = self._recipe
+        real = np.flatnonzero(samples != EMPTY_ROW)
+        cut = cut_samples(self._source, self._samples, samples[real], epochs[real], recipe.seed)
+        layout = lay_out(
+            cut, Placement.one_per_row(real, len(samples)), recipe.sequence_length, recipe.special
+        )
+        row_keys = hash_words(recipe.seed, Purpose.MASK_ROW, epochs, samples)
+        masked = mask_rows(layout.tokens, layout.segment_ids, row_keys, recipe.masking)
+        return BertBatch(
+            tokens=masked.tokens,
+            segment_ids=layout.segment_ids,
+            position_ids=layout.position_ids,
+            tokentype_ids=layout.tokentype_ids,
+            masked_positions=masked.positions,
+            masked_labels=masked.labels,
+            masked_weights=masked.weights,
+            cls_positions=layout.cls_positions,
+            order_labels=layout.order_labels,
+            order_weights=layout.order_weights,
+            sample_ids=sample_ids,
+        )
+
+
+class GptDataset:
+    """Chunks of the documents' stream, each with its next tokens as labels."""
+
+    def __init__(self, source: TokenSource, documents: NDArray[np.int64], recipe: GptRecipe) -> None:
+        """Count the chunks of `documents`, numbers of documents in `source`."""
+        self._recipe = recipe
+        self._samples = GptSamples(source, documents, recipe.sequence_length, recipe.seed)
+
+    def __len__(self) -> int:
+        """Return the chunks of one epoch, the same number in every epoch."""
+        return len(self._samples)
+
+    def counts(self) -> dict[str, int]:
+        """Return what becomes of the documents in each epoch, for the report."""
+        return self._samples.counts.as_dict()
+
+    def batch(self, global_samples: NDArray[np.int64]) -> GptBatch:
+        """Return the rows of training for these global sample indices, one each."""
+        epochs, samples = GlobalOrder(len(self), self._recipe.seed).locate(global_samples)
+        return self._rows(global_samples, epochs, samples)
+
+    def evaluation_batch(self, samples: NDArray[np.int64]) -> GptBatch:
+        """Return the rows of the chunks with these numbers in the first epoch's stream; EMPTY_ROW gives padding."""
+        return self._rows(samples, np.full_like(samples, _EVALUATION_EPOCH), samples)
+
+    def _rows(
+        self, sample_ids: NDArray[np.int64], epochs: NDArray[np.int64], samples: NDArray[np.int64]
+    ) -> GptBatch:
+        length = self._recipe.sequence_length
+        shape = len(samples), length
+        real = samples != EMPTY_ROW
+        text = np.full((len(samples), length + 1), self._recipe.pad, dtype=np.int64)
+        firsts = np.zeros(text.shape, dtype=np.bool_)
+        for epoch in np.unique(epochs[real]).tolist():
+            chosen = np.flatnonzero(real & (epochs == epoch))
+            text[chosen], firsts[chosen] = self._samples.read(epoch, samples[chosen])
+        if not self._recipe.reset_at_document_end:
+            firsts[:] = False
+        columns = np.broadcast_to(np.arange(length), shape)
+        begins = np.maximum.accumulate(np.where(firsts[:, :-1], columns, 0), axis=1)
+        firsts[:, 0] = True
+        segments = np.cumsum(firsts[:, :-1], axis=1, dtype=np.int32) * real[:, None]
+        return GptBatch(
+            tokens=text[:, :-1].copy(),
+            segment_ids=segments.astype(np.int32),
+            position_ids=(columns - begins) * real[:, None],
+            labels=text[:, 1:].copy(),
+            label_weights=(~firsts[:, 1:] & real[:, None]).astype(np.float32),
+            sample_ids=sample_ids,
+        )
+
+
+Dataset: TypeAlias = BertDataset | GptDataset
