@@ -51,13 +51,32 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
+def read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return the entries of a checkpoint's manifest; one that could not have been written by a save is refused."""
+    path = folder / MANIFEST
+    files = read_json(path).get("files")
+    whole = isinstance(files, dict) and all(
+        isinstance(entry, dict) and {"bytes", "sha256"} <= entry.keys() for entry in files.values()
+    )
+    if (
+        not whole
+        or not {INFO, ".metadata"} <= files.keys()
+        or not any(name.endswith(".distcp") for name in files)
+    ):
+        raise CheckpointError(
+            f"{path}: expected sizes and sha256 of {INFO}, .metadata and at least one .distcp file; found another "
+            f"content. The checkpoint is damaged: remove this folder to go on from the one before."
+        )
+    return files
+
+
 def verify(folder: Path, part: int = 0, parts: int = 1) -> list[str]:
     """Compare a checkpoint's files with its manifest and return what differs, one line each.
 
     Sizes are always compared; this call hashes every `parts`-th file from `part` on.
     """
     problems = []
-    for index, (name, entry) in enumerate(sorted(read_json(folder / MANIFEST)["files"].items())):
+    for index, (name, entry) in enumerate(sorted(read_manifest(folder).items())):
         path = folder / name
         if not path.is_file():
             problems.append(f"{path}: missing")

@@ -1,6 +1,7 @@
 """Writing a checkpoint: a temporary folder, every file on disk, the manifest last, then one rename."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from megatron_bio.checkpoint.manifest import (
     sync_folder,
     write_json,
 )
+from megatron_bio.parallel.agreement import failure_on_first_rank
 
 
 def save_checkpoint(root: Path, step: int, state: dict[str, Tensor], info: dict[str, Any], keep: int) -> Path:
@@ -28,16 +30,18 @@ def save_checkpoint(root: Path, step: int, state: dict[str, Tensor], info: dict[
     """
     final = root / step_folder(step)
     partial = root / f".{final.name}.partial"
-    _on_first_rank(lambda: _prepare(partial))
+    _on_first_rank(lambda: _prepare(partial), final)
     try:
         dcp.save(state, storage_writer=dcp.FileSystemWriter(partial))
     except CheckpointException as error:
         reasons = "; ".join(f"rank {rank}: {failure[0]}" for rank, failure in error.failures.items())
-        raise _write_error(final, reasons) from error
+        free = shutil.disk_usage(root).free
+        _on_first_rank(lambda: shutil.rmtree(partial, ignore_errors=True), final)
+        raise _write_error(final, f"{reasons} ({free:,} bytes were free on this disk)") from error
     own = {path.name: path for path in partial.glob(f"__{dist.get_rank()}_*.distcp")}
     entries = _gather({name: file_entry(path) for name, path in own.items()})
-    _on_first_rank(lambda: _finish(partial, final, info, entries))
-    _on_first_rank(lambda: _remove_old(root, keep))
+    _on_first_rank(lambda: _finish(partial, final, info, entries), final)
+    _on_first_rank(lambda: _remove_old(root, keep), final)
     return final
 
 
@@ -78,17 +82,6 @@ def _gather(entries: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {name: entry for part in parts for name, entry in part.items()}
 
 
-def _on_first_rank(action: Any) -> None:
-    """Run `action` on rank 0 and raise its failure on every rank, so that none waits for another."""
-    failure: list[str | None] = [None]
-    if dist.get_rank() == 0:
-        try:
-            action()
-        except OSError as error:
-            failure = [str(error)]
-    dist.broadcast_object_list(failure, src=0)
-    if failure[0] is not None:
-        raise CheckpointError(
-            f"The checkpoint could not be written: {failure[0]}. Earlier checkpoints are untouched; "
-            f"free space or mend the folder, then start the same command again."
-        )
+def _on_first_rank(action: Callable[[], None], final: Path) -> None:
+    if failure := failure_on_first_rank(action):
+        raise _write_error(final, failure)

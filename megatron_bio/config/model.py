@@ -60,6 +60,9 @@ class ModelConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigurationError(f"model.{name}: expected at least 1, found {value}.")
+        for name in ("layernorm_epsilon", "init_method_std"):
+            if not getattr(self, name) > 0.0:  # so written that NaN is refused too
+                raise ConfigurationError(f"model.{name}: expected more than 0, found {getattr(self, name)}.")
         for name in ("hidden_dropout", "attention_dropout"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ConfigurationError(f"model.{name}: expected 0 <= p < 1, found {getattr(self, name)}.")

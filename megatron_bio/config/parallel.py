@@ -30,8 +30,10 @@ class ParallelConfig:
                 f"parallel.tensor_parallel: expected at least 1, found {self.tensor_parallel}."
             )
         if self.data_parallel is not None and self.data_parallel < 1:
-            raise ConfigurationError(f"parallel.data_parallel: expected at least 1, found {self.data_parallel}.")
-        if self.timeout_minutes <= 0:
+            raise ConfigurationError(
+                f"parallel.data_parallel: expected at least 1, found {self.data_parallel}."
+            )
+        if not self.timeout_minutes > 0:
             raise ConfigurationError(
                 f"parallel.timeout_minutes: expected more than 0, found {self.timeout_minutes}."
             )

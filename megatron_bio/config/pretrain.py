@@ -85,7 +85,10 @@ def differences_on_resume(stored: dict[str, Any], config: PretrainConfig) -> lis
     lines = []
     now = asdict(config)
     for part, free in CHANGEABLE_ON_RESUME.items():
-        before = stored.get(part, {})
+        before = stored.get(part)
+        if not isinstance(before, dict):
+            lines.append(f"{part}: the checkpoint's configuration lacks it")
+            continue
         for name in sorted((set(now[part]) | set(before)) - free):
             old, new = before.get(name), now[part].get(name)
             old, new = (list(v) if isinstance(v, tuple) else v for v in (old, new))

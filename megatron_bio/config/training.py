@@ -33,6 +33,8 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         """Refuse impossible hyperparameters."""
+        if not 0.0 < self.lr < float("inf"):
+            raise ConfigurationError(f"optimizer.lr: expected a number above 0, found {self.lr}.")
         if not 0.0 <= self.min_lr <= self.lr:
             raise ConfigurationError(
                 f"optimizer.min_lr: expected 0 <= min_lr <= lr, found {self.min_lr} and {self.lr}."
@@ -51,11 +53,11 @@ class OptimizerConfig:
                     f"optimizer.{name}: expected 0 <= beta < 1, found {getattr(self, name)}."
                 )
         for name in ("weight_decay", "clip_grad"):
-            if getattr(self, name) < 0.0:
+            if not getattr(self, name) >= 0.0:  # so written that NaN is refused too
                 raise ConfigurationError(
                     f"optimizer.{name}: expected 0 or more, found {getattr(self, name)}."
                 )
-        if self.epsilon <= 0.0:
+        if not self.epsilon > 0.0:
             raise ConfigurationError(f"optimizer.epsilon: expected more than 0, found {self.epsilon}.")
 
 
@@ -74,7 +76,7 @@ class TrainingConfig:
     precision: Literal["fp32", "bf16"] = "bf16"
     """bf16 computes in bfloat16 with float32 weights, gradient reductions and optimizer state."""
     seed: int = 1234
-    """Seed of initial weights, sample order, masking and dropout."""
+    """Seed of initial weights and dropout; data.seed is that of order and masking."""
     stop_at_step: int | None = None
     """End this process after the given step, with a checkpoint; the same command without it continues."""
     log_interval: int = 10
@@ -92,6 +94,8 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         """Refuse impossible lengths and intervals."""
+        if not self.output:
+            raise ConfigurationError("training.output: expected a folder for the run, found nothing.")
         for name in (
             "train_steps",
             "global_batch_size",

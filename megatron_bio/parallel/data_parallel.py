@@ -42,3 +42,10 @@ def set_gradient_reduction(model: nn.Module, *, zero: Literal[1, 2, 3], last_mic
     """Say before each backward whether it reduces the gradients."""
     if isinstance(model, FSDPModule):
         model.set_requires_gradient_sync(zero >= 2 or last_microbatch)
+
+
+def reshard(model: nn.Module) -> None:
+    """Free gathered weights after a forward without a backward, so that `model.parameters()` are the shards again."""
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()

@@ -9,12 +9,10 @@ from torch import Tensor
 
 from megatron_bio.parallel.mesh import MeshShape, build_mesh
 from tests.distributed.batches import VOCABULARY, bert_batch, gpt_batch
+from tests.distributed.comparison import HEADS, TOLERANCE, compare
 from tests.distributed.pool import Pool
 from tests.distributed.training_case import DECAY, LR, SEED, STEPS, Layout, build, train, whole
 from tests.references import transformer
-
-TOLERANCE = 1e-5
-HEADS = 4
 
 
 def matrix() -> list[Layout]:
@@ -58,38 +56,14 @@ def serial(pool: Pool, architecture: str, dropout: float) -> Serial:
     return Serial(weights, architecture, dropout)
 
 
-def parts(name: str, tensor: Tensor) -> dict[str, Tensor]:
-    """Split a fused query-key-value tensor, whose rows are [heads, 3, D]."""
-    if "query_key_value" not in name:
-        return {name: tensor}
-    fused = tensor.unflatten(0, (HEADS, 3, -1))
-    return {f"{name}[{part}]": fused[:, i] for i, part in enumerate(("query", "key", "value"))}
-
-
-def compare(ours: dict[str, Tensor], reference: dict[str, Tensor], key_bias_tolerance: float) -> list[str]:
-    """Return the tensors that differ. Key biases have no true gradient and are compared absolutely."""
-    assert ours.keys() == reference.keys()
-    wrong = []
-    for name in ours:
-        expected = parts(name, reference[name].detach())
-        for part, value in parts(name, ours[name]).items():
-            difference = (value - expected[part]).norm()
-            if part.endswith("bias[key]"):
-                good = (value - expected[part]).abs().max() <= key_bias_tolerance
-            else:
-                good = difference <= TOLERANCE * expected[part].norm()
-            if not good:
-                wrong.append(f"{part}: {(difference / expected[part].norm()).item():.2e}")
-    return wrong
-
-
 @pytest.mark.parametrize("layout", matrix(), ids=str)
 def test_layout_equals_serial(pool: Pool, layout: Layout) -> None:
     expected = serial(pool, layout.architecture, layout.dropout)
     results = pool.run(train, layout.ranks, layout)
-    for result in results:
+    for rank, result in enumerate(results):
         assert result["losses"] == results[0]["losses"], "ranks report different losses"
         assert result["norms"] == results[0]["norms"], "ranks report different gradient norms"
+        assert result["replicas"] == results[rank // layout.tp * layout.tp]["replicas"], "replicas differ"
         assert result["losses"] == pytest.approx(expected.losses, rel=TOLERANCE)
         assert result["norms"] == pytest.approx(expected.norms, rel=TOLERANCE)
     assert compare(results[0]["gradients"], expected.gradients, 1e-6) == []

@@ -1,5 +1,6 @@
 """What a rank does in the equality tests: train a tiny model for a few steps and return full tensors."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from megatron_bio.models.transformer import Transformer
 from megatron_bio.parallel.data_parallel import shard_data_parallel
 from megatron_bio.parallel.layers import TensorParallel
 from megatron_bio.parallel.mesh import MeshShape, build_mesh
-from megatron_bio.parallel.parameters import initialize, set_from_full
+from megatron_bio.parallel.parameters import initialize, set_from_full, tp_placement
 from megatron_bio.training.optimizer import build_optimizer
 from megatron_bio.training.step import accumulate_gradients, count_predictions, train_step
 from tests.distributed.batches import ROWS, VOCABULARY, bert_batch, gpt_batch
@@ -90,6 +91,15 @@ def microbatches(layout: Layout, mesh: DeviceMesh, step: int) -> list[dict[str, 
     return [{name: field[chosen] for name, field in batch.items()} for chosen in rows]
 
 
+def replica_digest(model: Transformer) -> str:
+    """Return a digest of what this rank holds of parameters that every tp rank should hold alike."""
+    digest = hashlib.sha256()
+    for p in model.parameters():
+        if not tp_placement(p).is_shard():
+            digest.update(p.detach().to_local().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
 def train(layout: Layout) -> dict[str, Any]:
     """Return losses, the gradients of step 0, and the parameters after STEPS steps, all full."""
     mesh = build_mesh(MeshShape(tp=layout.tp, dp_shard=layout.dp), "cpu")
@@ -113,6 +123,7 @@ def train(layout: Layout) -> dict[str, Any]:
         losses.append((result.sums[: model.num_losses] / result.counts).sum().item())
         norms.append(result.gradient_norm)
     parameters = {name: whole(p) for name, p in model.named_parameters()}
+    result = {"losses": losses, "norms": norms, "replicas": replica_digest(model)}
     if dist.get_rank() != 0:
-        return {"losses": losses, "norms": norms}
-    return {"losses": losses, "norms": norms, "gradients": gradients, "parameters": parameters}
+        return result
+    return {**result, "gradients": gradients, "parameters": parameters}

@@ -1,0 +1,1 @@
+"""The loop: optimizer, schedule, step, evaluation, logs, checkpoints and interruption."""

@@ -1,0 +1,80 @@
+"""From numpy batches to the microbatches of a rank, prepared while the model computes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from megatron_bio.data.batch import BertBatch, GptBatch
+from megatron_bio.data.dataset import Dataset
+from megatron_bio.data.order import rows_of_evaluation, rows_of_step
+from megatron_bio.data.prefetch import prefetch
+from megatron_bio.kernels.dropout import sample_keys
+from megatron_bio.training.step import Microbatch
+
+
+@dataclass(frozen=True)
+class RankRows:
+    """Which rows of a global batch this rank computes."""
+
+    global_batch_size: int
+    micro_batch_size: int
+    data_parallel_size: int
+    data_parallel_rank: int
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that do not fit, before anything is built."""
+        self.of_step(0)
+
+    def of_step(self, step: int) -> NDArray[np.int64]:
+        """Return the global sample indices of one step, [microbatches, micro_batch_size]."""
+        return rows_of_step(
+            step,
+            self.global_batch_size,
+            self.data_parallel_size,
+            self.data_parallel_rank,
+            self.micro_batch_size,
+        )
+
+
+@dataclass(frozen=True)
+class StepBatch:
+    """This rank's part of one global batch."""
+
+    microbatches: list[Microbatch]
+    real_tokens: int
+
+
+def training_batches(
+    dataset: Dataset, rows: RankRows, steps: range, seed: int, device: torch.device
+) -> Iterator[StepBatch]:
+    """Yield this rank's part of the given steps (from 0), two steps ahead of the model."""
+
+    def make() -> Iterator[StepBatch]:
+        for step in steps:
+            batches = [dataset.batch(microbatch) for microbatch in rows.of_step(step)]
+            tensors = [to_tensors(batch, seed, device) for batch in batches]
+            yield StepBatch(tensors, sum(batch.real_tokens for batch in batches))
+
+    return prefetch(make(), depth=2)
+
+
+def evaluation_microbatches(
+    dataset: Dataset, rows: RankRows, largest: int, seed: int, device: torch.device
+) -> Iterator[Microbatch]:
+    """Yield this rank's part of the first `largest` validation samples (0: all)."""
+    samples = min(largest or len(dataset), len(dataset))
+    numbers = rows_of_evaluation(
+        samples, rows.data_parallel_size, rows.data_parallel_rank, rows.micro_batch_size
+    )
+    batches = (to_tensors(dataset.evaluation_batch(microbatch), seed, device) for microbatch in numbers)
+    return prefetch(batches, depth=2)
+
+
+def to_tensors(batch: BertBatch | GptBatch, seed: int, device: torch.device) -> Microbatch:
+    """Move the arrays to the device; the sample ids become dropout keys."""
+    tensors = {name: torch.from_numpy(array).to(device) for name, array in vars(batch).items()}
+    tensors["dropout_keys"] = sample_keys(seed, tensors.pop("sample_ids"))
+    return tensors

@@ -1,0 +1,186 @@
+"""A pretraining run, from its configuration to its last checkpoint."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+import yaml
+
+from megatron_bio.checkpoint.find import complete_checkpoints
+from megatron_bio.checkpoint.save import save_checkpoint
+from megatron_bio.config.pretrain import PretrainConfig
+from megatron_bio.data.build import open_training_data
+from megatron_bio.models.build import build_model, parameter_count
+from megatron_bio.parallel.data_parallel import shard_data_parallel
+from megatron_bio.parallel.layers import TensorParallel
+from megatron_bio.parallel.parameters import initialize
+from megatron_bio.training.batches import RankRows, evaluation_microbatches, training_batches
+from megatron_bio.training.interruption import Interruption
+from megatron_bio.training.lock import locked_output
+from megatron_bio.training.metrics import RunLog, Window, averages
+from megatron_bio.training.optimizer import build_optimizer
+from megatron_bio.training.schedule import learning_rate
+from megatron_bio.training.state import Progress, restore, run_info, run_tensors
+from megatron_bio.training.step import StepResult, evaluate, sum_over_data_parallel, train_step
+from megatron_bio.training.world import World, open_world
+
+
+def pretrain(config: PretrainConfig) -> None:
+    """Start a run, or continue it from the newest checkpoint in its output folder."""
+    with (
+        open_world(config.parallel, config.training.device) as world,
+        locked_output(Path(config.training.output)),
+    ):
+        Run(config, world).train()
+
+
+class Run:
+    """One process's part of a run."""
+
+    def __init__(self, config: PretrainConfig, world: World) -> None:
+        self.rows = RankRows(
+            config.training.global_batch_size,
+            config.training.micro_batch_size,
+            world.shape.data_parallel_size,
+            world.shape.data_parallel_rank(world.rank),
+        )
+        self.data = open_training_data(config.data, config.model.architecture)
+        self.config = config = config.with_vocab_size(self.data.vocab_size)
+        self.world = world
+        self.output = Path(config.training.output)
+        dtype = torch.bfloat16 if config.training.precision == "bf16" else torch.float32
+        tensor_parallel = TensorParallel(world.mesh["tp"], config.parallel.sequence_parallel, dtype)
+        with world.device:
+            self.model = build_model(config.model, tensor_parallel)
+        initialize(self.model, config.training.seed)
+        self.parameters = parameter_count(self.model)
+        shard_data_parallel(
+            self.model, self.model.layers, world.mesh, zero=config.parallel.zero, compute_dtype=dtype
+        )
+        self.optimizer = build_optimizer(self.model, config.optimizer)
+        self.progress = self._restore()
+        self.saved_step = self.progress.step
+
+    def _restore(self) -> Progress:
+        found = complete_checkpoints(self.output / "checkpoints")
+        if not found:
+            return Progress()
+        return restore(found[-1], self.config, self.model, self.optimizer, self.data.fingerprints)
+
+    def train(self) -> None:
+        """Train to `training.train_steps`, `training.stop_at_step` or a signal; save at the end in each case."""
+        training = self.config.training
+        start, end = (
+            self.progress.step,
+            min(training.train_steps, training.stop_at_step or training.train_steps),
+        )
+        log = RunLog(self.output, self.world.rank == 0, training.train_steps, start)
+        self._announce(log, end)
+        window = Window()
+        batches = training_batches(
+            self.data.train, self.rows, range(start, end), training.seed, self.world.device
+        )
+        with Interruption(self.world.device) as interruption:
+            for batch in batches:
+                result = self._step(batch.microbatches)
+                tokens = self._advance(batch.real_tokens)
+                window.add(result, tokens)
+                log.advance(self.progress.step)
+                self._report(log, window, end)
+                if interruption.requested():
+                    log.note(f"Interrupted at step {self.progress.step}; the same command continues.")
+                    break
+        self._save()
+        if start < end:
+            log.note(f"Checkpoint of step {self.progress.step} in {self.output / 'checkpoints'}.")
+        log.close()
+
+    def _step(self, microbatches: list[dict[str, torch.Tensor]]) -> StepResult:
+        optimizer, steps = self.config.optimizer, self.config.training.train_steps
+        return train_step(
+            self.model,
+            self.optimizer,
+            microbatches,
+            self.world.mesh,
+            zero=self.config.parallel.zero,
+            lr=learning_rate(self.progress.step + 1, steps, optimizer),
+            clip_grad=optimizer.clip_grad,
+        )
+
+    def _advance(self, own_tokens: int) -> int:
+        """Count the step; return the real tokens of its global batch."""
+        count = torch.tensor([own_tokens], device=self.world.device)
+        tokens = int(sum_over_data_parallel(count, self.world.mesh).item())
+        self.progress.step += 1
+        self.progress.samples += self.config.training.global_batch_size
+        self.progress.tokens += tokens
+        return tokens
+
+    def _report(self, log: RunLog, window: Window, end: int) -> None:
+        """Log, evaluate and save where the intervals say so."""
+        training, step = self.config.training, self.progress.step
+        last = step == end
+        if step % training.log_interval == 0 or last:
+            lr = learning_rate(step, training.train_steps, self.config.optimizer)
+            log.write("train", step, window.values(self.model, lr))
+        if last or (training.evaluation_interval and step % training.evaluation_interval == 0):
+            with window.paused():
+                self._evaluate(log)
+        if step % training.checkpoint_interval == 0:
+            with window.paused():
+                self._save()
+
+    def _evaluate(self, log: RunLog) -> None:
+        if self.data.validation is None:
+            return
+        training = self.config.training
+        microbatches = evaluation_microbatches(
+            self.data.validation, self.rows, training.evaluation_rows, training.seed, self.world.device
+        )
+        result = evaluate(self.model, microbatches, self.world.mesh)
+        means = averages(self.model.metric_names, self.model.num_losses, result)
+        log.write("validation", self.progress.step, means)
+
+    def _save(self) -> None:
+        if self.saved_step == self.progress.step:
+            return
+        info = run_info(self.config, self.progress, self.data.fingerprints)
+        save_checkpoint(
+            self.output / "checkpoints",
+            self.progress.step,
+            run_tensors(self.model, self.optimizer),
+            info,
+            self.config.training.keep_checkpoints,
+        )
+        self.saved_step = self.progress.step
+
+    def _announce(self, log: RunLog, end: int) -> None:
+        if self.world.rank == 0:
+            text = yaml.safe_dump(
+                asdict(self.config) | {"data": _plain(asdict(self.config.data))}, sort_keys=False
+            )
+            (self.output / "config.yaml").write_text(text, encoding="utf-8")
+        config, shape = self.config, self.world.shape
+        log.note(
+            f"{config.model.architecture}: {self.parameters:,} parameters (heads and padded vocabulary rows included), "
+            f"{config.training.precision}, {self.world.device.type}; ranks: {shape.ranks} = tensor_parallel {shape.tp} "
+            f"(sequence_parallel {str(config.parallel.sequence_parallel and shape.tp > 1).lower()}) x data_parallel "
+            f"{shape.data_parallel_size}"
+        )
+        for name, part in self.data.report.items():
+            log.note(f"{name}: {_counts(part)}")
+        if self.progress.step:
+            log.note(f"Continuing after step {self.progress.step} of {config.training.train_steps}.")
+        if self.progress.step >= end:
+            log.note("Nothing to do: the run has reached that step already.")
+
+
+def _counts(part: object) -> str:
+    if isinstance(part, dict):
+        return ", ".join(f"{name.replace('_', ' ')} {_counts(value)}" for name, value in part.items())
+    return f"{part:,}" if isinstance(part, int) else str(part)
+
+
+def _plain(part: dict[str, object]) -> dict[str, object]:
+    """Turn tuples into lists, which YAML has."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in part.items()}

@@ -1,0 +1,61 @@
+"""The processes of a run: started by torchrun or alone, checked against the layout before they talk to each other."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch.distributed.device_mesh import DeviceMesh
+
+from megatron_bio.config.errors import ConfigurationError
+from megatron_bio.config.parallel import ParallelConfig
+from megatron_bio.parallel.mesh import MeshShape, build_mesh
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among the others."""
+
+    rank: int
+    shape: MeshShape
+    mesh: DeviceMesh
+    device: torch.device
+
+
+@contextmanager
+def open_world(layout: ParallelConfig, device_choice: str) -> Iterator[World]:
+    """Join the processes that torchrun started and build the mesh; a process on its own is a world of one rank."""
+    rank, ranks = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    shape = MeshShape(tp=layout.tensor_parallel, dp_shard=layout.data_parallel_size(ranks))
+    device = _device(device_choice)
+    timeout = timedelta(minutes=layout.timeout_minutes)
+    backend = "gloo" if device.type == "cpu" else "cpu:gloo,cuda:nccl"
+    store = None if "RANK" in os.environ else dist.HashStore()
+    where = {} if store is None else {"store": store, "rank": 0, "world_size": 1}
+    dist.init_process_group(backend, timeout=timeout, **where)
+    try:
+        yield World(rank, shape, build_mesh(shape, device.type), device)
+        # Leaving while another rank still sends would break its last collective.
+        dist.barrier()
+    finally:
+        dist.destroy_process_group()
+
+
+def _device(choice: str) -> torch.device:
+    if choice == "cuda" and not torch.cuda.is_available():
+        raise ConfigurationError(
+            "training.device: cuda was asked for, but torch finds no CUDA device; `megatron-bio doctor` says what it finds."
+        )
+    if choice == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    if local_rank >= torch.cuda.device_count():
+        raise ConfigurationError(
+            f"Process {local_rank} of this machine has no GPU: there are {torch.cuda.device_count()}; start torchrun with "
+            f"as many processes per node as there are GPUs."
+        )
+    torch.cuda.set_device(local_rank)
+    return torch.device("cuda", local_rank)

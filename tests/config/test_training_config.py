@@ -1,0 +1,105 @@
+"""Impossible configurations are refused with the flag and the numbers."""
+
+import json
+from dataclasses import asdict, replace
+from typing import Any
+
+import pytest
+
+from megatron_bio.config.data import DataConfig
+from megatron_bio.config.errors import ConfigurationError
+from megatron_bio.config.model import PRESETS, ModelConfig, padded_vocab_size
+from megatron_bio.config.parallel import ParallelConfig
+from megatron_bio.config.pretrain import PretrainConfig, differences_on_resume
+from megatron_bio.config.training import OptimizerConfig, TrainingConfig
+
+
+def pretrain_config(**parts: Any) -> PretrainConfig:
+    values: dict[str, Any] = {
+        "data": DataConfig(prefixes=["tokens"], tokenizer="vocabulary", sequence_length=128),
+        "training": TrainingConfig(output="run", train_steps=100),
+    }
+    return PretrainConfig(**(values | parts))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ModelConfig(num_attention_heads=7), "7 heads do not divide model.hidden_size 768"),
+        (lambda: ModelConfig(preset="bert-340m"), "model.preset: expected one of biomegatron-345m"),
+        (lambda: ModelConfig(hidden_dropout=1.0), "model.hidden_dropout: expected 0 <= p < 1, found 1.0"),
+        (lambda: OptimizerConfig(lr=float("nan")), "optimizer.lr: expected a number above 0, found nan"),
+        (lambda: OptimizerConfig(weight_decay=float("nan")), "optimizer.weight_decay: expected 0 or more"),
+        (
+            lambda: ModelConfig(init_method_std=-1.0),
+            "model.init_method_std: expected more than 0, found -1.0",
+        ),
+        (lambda: TrainingConfig(output="", train_steps=1), "training.output: expected a folder"),
+        (lambda: ParallelConfig(tensor_parallel=0), "parallel.tensor_parallel: expected at least 1, found 0"),
+        (lambda: OptimizerConfig(lr=1e-4, min_lr=1.0), "optimizer.min_lr: expected 0 <= min_lr <= lr"),
+        (
+            lambda: TrainingConfig(output="r", train_steps=0),
+            "training.train_steps: expected at least 1, found 0",
+        ),
+        (
+            lambda: pretrain_config(parallel=ParallelConfig(tensor_parallel=5)),
+            "tensor_parallel 5 does not divide model.num_attention_heads 12",
+        ),
+        (
+            lambda: pretrain_config(model=ModelConfig(max_position_embeddings=64)),
+            "data.sequence_length 128 is longer than model.max_position_embeddings 64",
+        ),
+        (
+            lambda: pretrain_config(
+                data=DataConfig(prefixes=["t"], tokenizer="v", sequence_length=126),
+                parallel=ParallelConfig(tensor_parallel=4),
+            ),
+            "splits data.sequence_length 126 over parallel.tensor_parallel 4",
+        ),
+        (lambda: ParallelConfig(tensor_parallel=2).data_parallel_size(3), "does not divide the 3 ranks"),
+        (
+            lambda: ParallelConfig(tensor_parallel=2, data_parallel=1).data_parallel_size(4),
+            r"The layout needs 2 ranks .* but 4 were started",
+        ),
+        (
+            lambda: pretrain_config(model=ModelConfig(vocab_size=10)).with_vocab_size(11),
+            "model.vocab_size is 10, but the tokenizer vocabulary has 11 tokens",
+        ),
+    ],
+)
+def test_refused_with_flag_and_numbers(make: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        make()
+
+
+def test_every_preset_is_a_model() -> None:
+    for name, values in PRESETS.items():
+        model = ModelConfig(preset=name, **values)
+        assert model.ffn_size == 4 * model.hidden_size
+        assert model.activation_name == ("gelu" if model.architecture == "bert" else "gelu_tanh")
+
+
+@pytest.mark.parametrize(("size", "padded"), [(1, 128), (128, 128), (28_996, 29_056), (30_522, 30_592)])
+def test_vocabulary_padding(size: int, padded: int) -> None:
+    assert padded_vocab_size(size) == padded
+
+
+def test_the_layout_may_change_on_resume_and_the_mathematics_may_not() -> None:
+    config = pretrain_config()
+    stored = asdict(config)
+    moved = replace(
+        config,
+        parallel=ParallelConfig(tensor_parallel=2),
+        training=replace(config.training, micro_batch_size=2, stop_at_step=50, output="elsewhere"),
+    )
+    assert differences_on_resume(stored, moved) == []
+    changed = replace(config, optimizer=OptimizerConfig(lr=5.0), model=ModelConfig(num_layers=3))
+    assert differences_on_resume(stored, changed) == [
+        "model.num_layers: the checkpoint has 12, the command gives 3",
+        "optimizer.lr: the checkpoint has 0.0001, the command gives 5.0",
+    ]
+
+
+def test_json_s_lists_are_no_difference() -> None:
+    config = pretrain_config()
+    assert differences_on_resume(json.loads(json.dumps(asdict(config))), config) == []
