@@ -1,0 +1,1 @@
+"""Checkpoints to foreign formats: one invertible table per format, written as a folder and checked on logits."""
