@@ -1,0 +1,232 @@
+"""`megatron-bio doctor`: what this machine has, what each thing means for the user, and what can be done here.
+
+Nothing that is missing is an error. Nothing is changed, compiled or downloaded.
+"""
+
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+
+from rich.console import Console
+from rich.table import Table
+
+from megatron_bio import __version__
+from megatron_bio.config.doctor import DoctorOptions
+
+MISSING = "missing"
+GIB = 2**30
+LITTLE_DISK_GIB = 20
+PIPED_WIDTH = 120
+BYTES_PER_PARAMETER = 16
+"""Training state in float32: weight, gradient and AdamW's two moments."""
+BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+
+LIBRARIES = MappingProxyType(
+    {
+        "transformers": (
+            "convert checks exports with it",
+            "convert cannot check an export: pip install 'megatron-bio[hf]'",
+        ),
+        "megatron-core": ("one more oracle in the tests", "its tests are skipped; nothing else uses it"),
+        "transformer-engine": ("not used by this version", "nothing: this version has no FP8 layers"),
+        "tensorboard": (
+            "pretrain draws its curves with it",
+            "pretrain does not start: pip install tensorboard",
+        ),
+        "isal": ("reads .gz at twice the usual speed", "no corpus can be read: pip install isal"),
+        "zstandard": (
+            "reads and writes .jsonl.zst",
+            "no corpus can be read or written: pip install zstandard",
+        ),
+    }
+)
+"""Package to what it means here if it is there, and if it is missing."""
+
+COMPILERS = ("gcc", "g++", "nvcc", "ninja")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report."""
+
+    what: str
+    found: str
+    meaning: str
+
+
+def doctor(options: DoctorOptions) -> None:
+    """Print the findings about this machine and what can be done on it."""
+    torch, problem = _import_torch()
+    findings = [
+        *_machine(),
+        *(_torch(torch) if torch else [Finding("torch", problem, "no training and no conversion here")]),
+        *_kernels(),
+        *(_compiler(name) for name in COMPILERS),
+        *(_library(name) for name in LIBRARIES),
+        *_surroundings(),
+    ]
+    conclusion = _conclusion(torch)
+    if options.json:
+        content = {"findings": [asdict(finding) for finding in findings], "conclusion": conclusion}
+        print(json.dumps(content, indent=1))
+        return
+    table = Table("what", "found", "what it means for you", title=f"megatron-bio {__version__}")
+    for finding in findings:
+        table.add_row(finding.what, finding.found, finding.meaning)
+    console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH, markup=False, highlight=False)
+    console.print(table)
+    console.print(conclusion)
+
+
+def _import_torch() -> tuple[ModuleType | None, str]:
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        # OSError: a library that torch loads is damaged or for another machine.
+        return None, f"{MISSING}: {error}"
+    return torch, ""
+
+
+def _machine() -> list[Finding]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    memory = memory_bytes()
+    if memory:
+        room = f"{memory / BYTES_PER_PARAMETER / 1e6:,.0f} M parameters"
+        meaning = f"float32 training state of up to {room}, activations not counted"
+    else:
+        meaning = f"training needs {BYTES_PER_PARAMETER} bytes per parameter and room for activations"
+    return [
+        Finding("Python", platform.python_version(), sys.executable),
+        Finding("platform", platform.platform(), f"machine type {platform.machine()}"),
+        Finding(
+            "processor", f"{cores} cores", "what preprocess and training can share among their processes"
+        ),
+        Finding("memory", f"{memory / GIB:.1f} GiB" if memory else "not known", meaning),
+        _bfloat16(),
+    ]
+
+
+def memory_bytes() -> int:
+    """Return the memory that this process may use: the machine's, or the container's limit if lower; 0 if not known."""
+    try:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return 0
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
+    except OSError:
+        return total
+    return min(total, int(limit)) if limit.isdigit() else total
+
+
+def _bfloat16() -> Finding:
+    what, compare = "bf16 on the CPU", "if training is slow, compare --training.precision fp32"
+    try:
+        words = set(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split())
+    except OSError:
+        return Finding(what, "not known", compare)
+    if found := sorted(BFLOAT16_FLAGS & words):
+        return Finding(what, ", ".join(found), "training.precision bf16 is fast here")
+    return Finding(what, "not in hardware", f"it is emulated: {compare}")
+
+
+def _torch(torch: ModuleType) -> list[Finding]:
+    build = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built for CPUs only"
+    return [Finding("torch", torch.__version__, build), *_cuda(torch), _distributed(torch.distributed)]
+
+
+def _cuda(torch: ModuleType) -> list[Finding]:
+    if torch.cuda.is_available():
+        devices = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+        return [
+            Finding(
+                f"CUDA device {index}",
+                f"{device.name}, {device.total_memory / GIB:.0f} GiB",
+                f"pretrain uses it with training.device auto; compute capability {device.major}.{device.minor}",
+            )
+            for index, device in enumerate(devices)
+        ]
+    if shutil.which("nvidia-smi") and not torch.version.cuda:
+        meaning = "there is an NVIDIA driver, but torch is the build for CPUs: install the one for CUDA"
+        return [Finding("CUDA devices", "not usable", meaning)]
+    return [Finding("CUDA devices", "none", "everything runs on the CPU")]
+
+
+def _distributed(distributed: ModuleType) -> Finding:
+    what = "several processes"
+    if not distributed.is_available():
+        return Finding(
+            what, "none", "pretrain does not start: this torch was built without torch.distributed"
+        )
+    there = {"gloo": distributed.is_gloo_available(), "nccl": distributed.is_nccl_available()}
+    found = ", ".join(name for name, available in there.items() if available)
+    return Finding(what, found or "none", "torchrun works: gloo for CPUs, nccl for CUDA devices")
+
+
+def _kernels() -> list[Finding]:
+    """One finding per operation in megatron_bio/kernels, which is read, not imported."""
+    why = "this version has no compiled kernel for it, so every machine computes the same"
+    names = sorted(path.stem for path in (Path(__file__).parent / "kernels").glob("[!_]*.py"))
+    return [Finding(f"kernel: {name}", "reference (plain torch)", why) for name in names]
+
+
+def _compiler(name: str) -> Finding:
+    path = shutil.which(name)
+    meaning = "not needed: this version compiles nothing"
+    return Finding(name, f"{_program_version(path)} ({path})" if path else MISSING, meaning)
+
+
+def _program_version(path: str) -> str:
+    try:
+        process = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return "does not start"
+    numbers = re.findall(r"(?:release |^|\s)(\d+\.\d+(?:\.\d+)?)", process.stdout)
+    return numbers[0] if numbers else "version not known"
+
+
+def _library(name: str) -> Finding:
+    there, missing = LIBRARIES[name]
+    try:
+        return Finding(name, version(name) or "version not known", there)
+    except PackageNotFoundError:
+        return Finding(name, MISSING, missing)
+
+
+def _surroundings() -> list[Finding]:
+    free = shutil.disk_usage(Path.cwd()).free / GIB
+    enough = "enough for the quickstart" if free < LITTLE_DISK_GIB else "room for a corpus and checkpoints"
+    threads = os.environ.get("OMP_NUM_THREADS")
+    return [
+        Finding("free disk here", f"{free:.1f} GiB", f"{enough}; a checkpoint takes 12 bytes per parameter"),
+        Finding(
+            "OMP_NUM_THREADS",
+            threads or "not set",
+            "threads of each training process on the CPU; torchrun sets 1 if it is not set: give cores / processes",
+        ),
+    ]
+
+
+def _conclusion(torch: ModuleType | None) -> str:
+    if torch is None:
+        return (
+            "On this machine: extract, vocabulary and preprocess work; training and conversion need torch "
+            "(pip install torch)."
+        )
+    if count := torch.cuda.device_count():
+        return (
+            f"On this machine: everything, training on {count} CUDA device{'s' if count > 1 else ''}: "
+            f"torchrun --nproc-per-node {count} -m megatron_bio pretrain --config FILE.yaml"
+        )
+    return (
+        "On this machine: everything, with training on the CPU: right for the quickstart and small models. "
+        "The published sizes (345 M parameters and more) want CUDA devices."
+    )

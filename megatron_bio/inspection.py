@@ -1,0 +1,344 @@
+"""`megatron-bio inspect PATH`: recognises what a file or folder is by its content, and says what is in it.
+
+Nothing is changed. Without --verify it stays quick on large things: documents are counted up to `QUICK_DOCUMENTS`, and
+checksums are not computed.
+"""
+
+import difflib
+import hashlib
+import io
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from megatron_bio.checkpoint.find import complete_checkpoints
+from megatron_bio.checkpoint.manifest import INFO, MANIFEST, read_json, verify
+from megatron_bio.config.errors import UserError
+from megatron_bio.config.inspect import InspectOptions
+from megatron_bio.corpus.decompression import DecompressedFile
+from megatron_bio.corpus.document import read_documents
+from megatron_bio.tokens.describe import describe_indexed
+from megatron_bio.tokens.indexed import IndexedReader, data_path, index_path
+from megatron_bio.tokens.sidecar import Sidecar, check_tokenizer, sidecar_path
+from megatron_bio.tokens.tokenizer import Tokenizer
+
+UNDERSTOOD = (
+    "documents (.jsonl, plain or compressed), a tokenizer folder, token data (prefix, .bin or .idx), a run's folder, a "
+    "checkpoint (step-...), or an exported Hugging Face folder"
+)
+QUICK_DOCUMENTS = 10_000
+FILE_START_BYTES = 1 << 16
+NOT_COMPARED = "not compared; --verify does"
+PIPED_WIDTH = 120
+SAMPLE_SENTENCE = "Acetylcholinesterase inhibitors lower the TNF-α response."
+_STEP = re.compile(r"\.?step-(\d{8,})(\.partial)?")
+
+
+class InspectionError(UserError):
+    """The path holds nothing that is understood, or what it holds is damaged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """What something is."""
+
+    kind: str
+    facts: dict[str, Any]
+    """Name to a value that JSON can hold, in the order to show."""
+    tensors: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """Name to full shape."""
+    problems: tuple[str, ...] = ()
+    """What --verify found wrong."""
+
+
+def inspect(options: InspectOptions) -> None:
+    """Print what `options.path` is; raise `InspectionError` if it is nothing known, or damaged."""
+    description = describe(options)
+    if options.json:
+        print(_as_json(options.path, description))
+    else:
+        _print(options.path, description)
+    if description.problems:
+        raise InspectionError(
+            f"{options.path}: damaged: {'; '.join(description.problems)}. Copy it again or make it again."
+        )
+
+
+def describe(options: InspectOptions) -> Description:
+    """Recognise `options.path` by its content and describe it."""
+    path = options.path
+    if path.is_dir():
+        return _describe_folder(path, options)
+    prefix = path.with_suffix("") if path.suffix in (".idx", ".bin") else path
+    if index_path(prefix).is_file() or data_path(prefix).is_file():
+        return _token_data(prefix, options)
+    if path.is_file():
+        return _describe_file(path, options)
+    beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, beside, n=1)
+    meant = f"Did you mean {path.parent / near[0]}?" if near else "Check the name and the folder you are in."
+    raise InspectionError(f"{path}: expected {UNDERSTOOD}; found nothing of that name. {meant}")
+
+
+def _describe_folder(path: Path, options: InspectOptions) -> Description:
+    names = {entry.name for entry in path.iterdir()}
+    if MANIFEST in names or INFO in names or _STEP.fullmatch(path.resolve().name):
+        return _checkpoint(path, options)
+    if "checkpoints" in names or any(_STEP.fullmatch(name) for name in names):
+        return _run(path, options)
+    if "config.json" in names and any(name.endswith(".safetensors") for name in names):
+        return _export(path, names)
+    if {"tokenizer.json", "vocab.txt", "vocab.json"} & names:
+        return Description(kind="tokenizer", facts=_tokenizer_facts(path))
+    found = ", ".join(sorted(names)[:8]) or "nothing"
+    raise InspectionError(f"{path}: expected {UNDERSTOOD}; found a folder with {found}.")
+
+
+def _describe_file(path: Path, options: InspectOptions) -> Description:
+    with DecompressedFile(path) as raw, io.BufferedReader(raw) as file:
+        start = file.read(FILE_START_BYTES)
+    if b"[CLS]" in start.splitlines():
+        return Description(kind="vocabulary", facts=_tokenizer_facts(path))
+    if start.lstrip(b"\xef\xbb\xbf \r\n").startswith(b"{"):
+        return _documents(path, options)
+    found = start[:40].decode("utf-8", errors="replace")
+    raise InspectionError(f"{path}: expected {UNDERSTOOD}; found a file that begins with {found!r}.")
+
+
+def _documents(path: Path, options: InspectOptions) -> Description:
+    documents = read_documents([path])
+    count = words = characters = 0
+    first = ""
+    sources: Counter[str] = Counter()
+    for document in documents if options.verify else islice(documents, QUICK_DOCUMENTS):
+        first = first or document.title or document.text[:100]
+        count += 1
+        words += len(document.text.split())
+        characters += len(document.text)
+        sources[document.source] += 1
+    whole = options.verify or next(documents, None) is None
+    facts = {
+        "documents": count,
+        "whole_file": whole,
+        "words": words,
+        "characters": characters,
+        "sources": dict(sources.most_common(8)),
+        "first_title": first,
+        "bytes_on_disk": path.stat().st_size,
+    }
+    if not whole:
+        facts["note"] = f"only the first {count:,} documents were read; --verify reads all"
+    return Description(kind="documents", facts=facts)
+
+
+def _token_data(prefix: Path, options: InspectOptions) -> Description:
+    tokenizer = Tokenizer.load(options.tokenizer) if options.tokenizer else None
+    facts = describe_indexed(prefix, tokenizer)
+    facts["one_sequence_is"] = {"sentences": "a sentence", "documents": "a document"}.get(
+        facts.pop("kind"), "not known"
+    )
+    if tokenizer:
+        facts["tokenizer_check"] = check_tokenizer(prefix, tokenizer)
+    if not options.verify:
+        return Description(kind="token data", facts=facts | {"checksums": NOT_COMPARED})
+    IndexedReader(prefix).verify()
+    sidecar = Sidecar.read(prefix)
+    if sidecar is None:
+        return Description(kind="token data", facts=facts | {"checksums": "none: written by another program"})
+    problems = tuple(
+        f"{path}: sha256 differs from the one in {sidecar_path(prefix).name}"
+        for path, digest in (
+            (data_path(prefix), sidecar.files["bin"]),
+            (index_path(prefix), sidecar.files["idx"]),
+        )
+        if _sha256(path) != digest.sha256
+    )
+    return Description(kind="token data", facts=facts | {"checksums": _verdict(problems)}, problems=problems)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _verdict(problems: tuple[str, ...]) -> str:
+    return "wrong" if problems else "all right"
+
+
+def _tokenizer_facts(path: Path) -> dict[str, Any]:
+    tokenizer = Tokenizer.load(path)
+    ids = tokenizer.encode_batch([SAMPLE_SENTENCE])[0]
+    return {
+        "tokenizer": {"wordpiece": "WordPiece", "bpe": "byte-level BPE"}[tokenizer.kind],
+        "vocabulary_size": tokenizer.vocab_size,
+        "lowercase": tokenizer.lowercase,
+        "special_tokens": {
+            str(tokenizer.id_to_token(int(number))): int(number) for number in tokenizer.special_ids
+        },
+        "fingerprint": tokenizer.fingerprint,
+        "sample": SAMPLE_SENTENCE,
+        "sample_tokens": " ".join(str(tokenizer.id_to_token(int(number))) for number in ids),
+    }
+
+
+def _run(path: Path, options: InspectOptions) -> Description:
+    root = path / "checkpoints" if (path / "checkpoints").is_dir() else path
+    complete = complete_checkpoints(root)
+    left_over = sorted(
+        entry.name for entry in root.iterdir() if _STEP.fullmatch(entry.name) and entry not in complete
+    )
+    facts: dict[str, Any] = {
+        "complete_checkpoints": [folder.name for folder in complete],
+        "incomplete": left_over,
+    }
+    if not complete:
+        return Description(kind="run without a complete checkpoint", facts=facts)
+    newest = _checkpoint(complete[-1], options)
+    return Description(
+        kind="run", facts=facts | {"newest": newest.facts}, tensors=newest.tensors, problems=newest.problems
+    )
+
+
+def _checkpoint(path: Path, options: InspectOptions) -> Description:
+    files = [entry for entry in path.iterdir() if entry.is_file()]
+    facts: dict[str, Any] = {
+        "checkpoint": path.resolve().name,
+        "complete": (path / MANIFEST).is_file(),
+        "files": len(files),
+        "bytes_on_disk": sum(entry.stat().st_size for entry in files),
+    }
+    if not facts["complete"]:
+        facts["note"] = (
+            f"it has no {MANIFEST}: writing it was interrupted. It is never read and may be removed"
+        )
+        return Description(kind="checkpoint", facts=facts)
+    problems = tuple(verify(path)) if options.verify else ()
+    facts["checksums"] = _verdict(problems) if options.verify else NOT_COMPARED
+    info = read_json(path / INFO)
+    # Its index is read with torch, which nothing else here needs.
+    from megatron_bio.checkpoint.load import tensor_shapes
+
+    tensors = {} if problems else tensor_shapes(path)
+    model = {name: shape for name, shape in tensors.items() if name.startswith("model.")}
+    facts["parameters"] = sum(map(prod, model.values()))
+    facts |= {name: info.get(name) for name in ("step", "samples", "tokens")}
+    facts["config"] = info.get("config", {})
+    facts["tensors"] = len(tensors)
+    return Description(kind="checkpoint", facts=facts, tensors=tensors, problems=problems)
+
+
+def _export(path: Path, names: set[str]) -> Description:
+    from safetensors import SafetensorError, safe_open
+
+    tensors: dict[str, tuple[int, ...]] = {}
+    dtypes: set[str] = set()
+    for file in sorted(path.glob("*.safetensors")):
+        try:
+            with safe_open(file, framework="numpy") as weights:
+                for name in weights.keys():  # noqa: SIM118 - it is no mapping
+                    part = weights.get_slice(name)
+                    tensors[name] = tuple(part.get_shape())
+                    dtypes.add(part.get_dtype())
+        except (SafetensorError, OSError) as error:
+            raise InspectionError(
+                f"{file}: expected weights, found that they cannot be read: {error}. Export again."
+            ) from error
+    config = _read_json(path / "config.json")
+    facts: dict[str, Any] = {
+        "model_type": config.get("model_type"),
+        "architectures": config.get("architectures"),
+        "parameters": sum(map(prod, tensors.values())),
+        "tensors": len(tensors),
+        "stored_as": sorted(dtypes),
+        "bytes_on_disk": sum(entry.stat().st_size for entry in path.iterdir() if entry.is_file()),
+        "config": config,
+    }
+    if "megatron_bio.json" in names:
+        facts["exported_by"] = _read_json(path / "megatron_bio.json")
+    if {"tokenizer.json", "vocab.txt", "vocab.json"} & names:
+        facts |= _tokenizer_facts(path)
+    return Description(kind="Hugging Face export", facts=facts, tensors=tensors)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InspectionError(
+            f"{path}: expected JSON, found: {error}. Copy it again or make it again."
+        ) from error
+    if not isinstance(content, dict):
+        raise InspectionError(
+            f"{path}: expected a JSON object, found {type(content).__name__}. Make it again."
+        )
+    return content
+
+
+def _as_json(path: Path, description: Description) -> str:
+    content: dict[str, Any] = {"kind": description.kind, "path": str(path)}
+    content |= {name.replace(" ", "_").replace(",", ""): value for name, value in description.facts.items()}
+    if description.tensors:
+        content["tensor_shapes"] = description.tensors
+    if description.problems:
+        content["problems"] = description.problems
+    return json.dumps(content, indent=1, ensure_ascii=False)
+
+
+def _print(path: Path, description: Description) -> None:
+    console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH, markup=False, highlight=False)
+    table = Table("", "", title=f"{path}: {description.kind}", show_header=False)
+    for name, value in description.facts.items():
+        for shown_name, shown in _rows(name, value):
+            table.add_row(shown_name, shown)
+    console.print(table)
+    if description.tensors:
+        console.print(_tensor_table(description.tensors))
+
+
+def _rows(name: str, value: object) -> list[tuple[str, str]]:
+    """Give one row per fact; the entries of a mapping of mappings get rows of their own."""
+    title = name.replace("_", " ")
+    if isinstance(value, Mapping) and any(isinstance(part, Mapping) for part in value.values()):
+        return [row for key, part in value.items() for row in _rows(str(key), part)]
+    if isinstance(value, Mapping):
+        parts = (f"{key} {_plain(part, ' ')}" for key, part in value.items() if part is not None)
+        return [(title, ", ".join(parts) or "none")]
+    if isinstance(value, int) and not isinstance(value, bool):
+        return [(title, f"{value:,}")]
+    return [(title, _plain(value, ", "))]
+
+
+def _plain(value: object, separator: str) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return separator.join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
+
+
+def _tensor_table(tensors: Mapping[str, tuple[int, ...]]) -> Table:
+    """One line per kind of tensor, those of all layers together, and one line for all of the optimizer's."""
+    table = Table("tensor", "shape", "times", "numbers")
+    optimizer = [shape for name, shape in tensors.items() if name.startswith("optimizer.")]
+    alike = Counter(
+        (re.sub(r"(?<=\.)\d+(?=\.)", "*", name), shape)
+        for name, shape in tensors.items()
+        if not name.startswith("optimizer.")
+    )
+    for (name, shape), times in alike.items():
+        table.add_row(
+            name, " x ".join(map(str, shape)) or "one number", str(times), f"{prod(shape) * times:,}"
+        )
+    if optimizer:
+        table.add_row("optimizer.*", "as the model's", str(len(optimizer)), f"{sum(map(prod, optimizer)):,}")
+    return table

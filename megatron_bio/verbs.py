@@ -1,0 +1,130 @@
+"""The verbs of the command line, in the order of use."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verb:
+    """One thing that megatron-bio does; nothing of it is imported before it is asked for."""
+
+    name: str
+    options: str
+    """`module:class` of its options."""
+    function: str
+    """`module:function` that takes them."""
+    summary: str
+    """One line for the list of verbs."""
+    description: str
+    """What a newcomer should know before running it."""
+    examples: tuple[str, ...]
+    positional: str | None = None
+    """The option that may be given without its flag."""
+
+    @property
+    def program(self) -> str:
+        """How the verb is called."""
+        return f"megatron-bio {self.name}"
+
+    @property
+    def help_text(self) -> str:
+        """The description with the examples."""
+        title = "Examples" if len(self.examples) > 1 else "Example"
+        return "\n".join([self.description, "", f"{title}:", *(f"  {example}" for example in self.examples)])
+
+
+STAGES = (
+    Verb(
+        name="extract pubmed",
+        options="megatron_bio.config.corpus:ExtractPubmedOptions",
+        function="megatron_bio.corpus.extract:extract_pubmed",
+        summary="PubMed XML to documents (.jsonl.zst)",
+        description=(
+            "Reads PubMed's XML (baseline and update files, plain or compressed) and writes one document per citation:\n"
+            "title and abstract, with super- and subscripts, formulas and symbols as text. Later versions replace earlier\n"
+            "ones and deleted citations are left out. What was skipped is counted by reason."
+        ),
+        examples=("megatron-bio extract pubmed --inputs pubmed/*.xml.gz --output corpus/pubmed.jsonl.zst",),
+    ),
+    Verb(
+        name="vocabulary train",
+        options="megatron_bio.config.tokens:TrainVocabularyOptions",
+        function="megatron_bio.tokens.vocabulary:train_vocabulary",
+        summary="documents to a tokenizer (WordPiece or byte-level BPE)",
+        description=(
+            "Trains a vocabulary on documents and writes a tokenizer folder that Hugging Face loads offline. BERT models\n"
+            "use WordPiece, GPT models byte-level BPE."
+        ),
+        examples=(
+            "megatron-bio vocabulary train --inputs corpus/pubmed.jsonl.zst --output tokenizer --size 30000",
+            "megatron-bio vocabulary train --inputs corpus/*.jsonl.zst --output tokenizer --type bpe",
+        ),
+    ),
+    Verb(
+        name="preprocess",
+        options="megatron_bio.config.tokens:PreprocessOptions",
+        function="megatron_bio.tokens.preprocess:preprocess",
+        summary="documents to token data (.bin and .idx), what training reads",
+        description=(
+            "Turns documents into token ids in Megatron's format: PREFIX.bin, PREFIX.idx and PREFIX.json. For BERT one\n"
+            "sequence per sentence, for GPT one per document."
+        ),
+        examples=(
+            "megatron-bio preprocess --inputs corpus/pubmed.jsonl.zst --tokenizer tokenizer --output tokens/pubmed",
+        ),
+    ),
+    Verb(
+        name="pretrain",
+        options="megatron_bio.config.pretrain:PretrainConfig",
+        function="megatron_bio.training.pretrain:pretrain",
+        summary="token data to checkpoints, on one process or many",
+        description=(
+            "Trains a BERT or GPT. The same command continues from the newest checkpoint in training.output. Alone it runs on\n"
+            "one process; torchrun starts several, which share the work as parallel.tensor_parallel says. Most people keep\n"
+            "the options in a YAML file (a recipe) and give on the command line what differs."
+        ),
+        examples=(
+            "megatron-bio pretrain --config recipe.yaml --training.output runs/first",
+            "torchrun --nproc-per-node 2 -m megatron_bio pretrain --config recipe.yaml --parallel.tensor_parallel 2",
+        ),
+    ),
+    Verb(
+        name="convert",
+        options="megatron_bio.config.convert:ConvertOptions",
+        function="megatron_bio.convert.export:convert",
+        summary="a checkpoint to a Hugging Face folder",
+        description=(
+            "Writes a folder that transformers loads (MegatronBERT or GPT-2, with the tokenizer) and checks that it computes\n"
+            "the same logits as the checkpoint."
+        ),
+        examples=("megatron-bio convert --checkpoint runs/first --output models/first",),
+    ),
+)
+HELPERS = (
+    Verb(
+        name="inspect",
+        options="megatron_bio.config.inspect:InspectOptions",
+        function="megatron_bio.inspection:inspect",
+        summary="say what a file or folder is and what is in it",
+        description=(
+            "Recognises by content: documents (.jsonl.zst), a tokenizer folder, token data (prefix, .bin or .idx), a run or\n"
+            "checkpoint folder, and an exported Hugging Face folder. Changes nothing."
+        ),
+        examples=(
+            "megatron-bio inspect runs/first --verify",
+            "megatron-bio inspect tokens/pubmed --tokenizer tokenizer/ --json",
+        ),
+        positional="path",
+    ),
+    Verb(
+        name="doctor",
+        options="megatron_bio.config.doctor:DoctorOptions",
+        function="megatron_bio.doctor:doctor",
+        summary="say what this machine has and what can be done on it",
+        description=(
+            "Lists Python, torch, devices, compilers, kernels, optional libraries, memory and disk, and what each means for\n"
+            "you. Never fails because something is missing; send its output along with a bug report."
+        ),
+        examples=("megatron-bio doctor",),
+    ),
+)
+VERBS = STAGES + HELPERS
