@@ -13,11 +13,16 @@ help:
 	@echo "make test-all                                        the same with the long matrices"
 	@echo "make check                                           format, lint and types only"
 
-# The stamp is newer than what it was made from, so that a changed pin or dependency installs again.
+# The stamps are newer than what they were made from, so that a changed pin or dependency installs again.
 $(VENV)/installed: constraints.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "megatron-bio needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[hf]"
+	touch $@
+
+# megatron-core is a peer to compare with; its own dependencies need CUDA and are not used.
+$(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps megatron-core
 	touch $@
@@ -25,7 +30,7 @@ $(VENV)/installed: constraints.txt pyproject.toml
 quickstart: $(VENV)/installed
 	$(BIN)/python examples/quickstart/run.py --model $(MODEL) $(if $(PUBMED),--pubmed $(PUBMED))
 
-check: $(VENV)/installed
+check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
