@@ -85,7 +85,13 @@ def write_text(model: torch.nn.Module, tokenizer: object) -> list[list[str]]:
     torch.manual_seed(0)
     write, examples = pipeline("text-generation", model=model, tokenizer=tokenizer, device="cpu"), []
     for prompt in PROMPTS:
-        answer = write(prompt, max_new_tokens=30, do_sample=True, top_k=10, return_full_text=False)
+        answer = write(
+            prompt,
+            max_new_tokens=min(30, model.config.n_positions // 2),
+            do_sample=True,
+            top_k=10,
+            return_full_text=False,
+        )
         text = answer[0]["generated_text"]
         print(f"  {prompt} ...{text}")
         examples.append([prompt, text])

@@ -16,6 +16,20 @@ from megatron_bio.tokens.tokenizer import Tokenizer
 from megatron_bio.tokens.workers import encode_in_order
 
 
+@pytest.fixture(autouse=True)
+def others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the processes that other tests keep for later."""
+    before = {child.pid for child in multiprocessing.active_children()}
+    monkeypatch.setattr(sys.modules[__name__], "OTHERS", before)
+
+
+OTHERS: set[int | None] = set()
+
+
+def own_children() -> list[multiprocessing.Process]:
+    return [child for child in multiprocessing.active_children() if child.pid not in OTHERS]
+
+
 class DyingEncoder(Encoder):
     """Its worker is killed, exits or raises in the third batch."""
 
@@ -45,23 +59,23 @@ def test_a_worker_that_dies_ends_the_job(wordpiece: Path, how: str, words: str) 
     with pytest.raises(PreprocessError, match=words):
         list(results)
     assert time.monotonic() - started < 20
-    assert not multiprocessing.active_children()
+    assert not own_children()
 
 
 def test_closing_early_ends_the_workers(wordpiece: Path) -> None:
     encoder = Encoder(tokenizer=Tokenizer.load(wordpiece), split=True, eod=None)
     results = encode_in_order(encoder, (Batch(texts=[("mice", "died")], place=str(n)) for n in range(9)), 2)
     next(results)
-    assert len(multiprocessing.active_children()) == 2
+    assert len(own_children()) == 2
     results.close()
-    assert not multiprocessing.active_children()
+    assert not own_children()
 
 
 def test_idle_workers_end_by_themselves(wordpiece: Path) -> None:
     encoder = Encoder(tokenizer=Tokenizer.load(wordpiece), split=True, eod=None)
     results = encode_in_order(encoder, (Batch(texts=[("mice", "died")], place=str(n)) for n in range(3)), 2)
     next(results)
-    children = multiprocessing.active_children()
+    children = own_children()
     assert len(children) == 2
     assert len(list(results)) == 2
     assert [child.exitcode for child in children] == [0, 0]
