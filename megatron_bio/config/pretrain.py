@@ -7,6 +7,7 @@ from megatron_bio.config.data import DataConfig
 from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.config.model import ModelConfig
 from megatron_bio.config.parallel import ParallelConfig
+from megatron_bio.config.stages import all_stages
 from megatron_bio.config.training import OptimizerConfig, TrainingConfig
 
 CHANGEABLE_ON_RESUME = {
@@ -31,7 +32,7 @@ their content is compared by fingerprint."""
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainConfig:
-    """Pretrain a model on token data with tensor and data parallelism; start it with torchrun."""
+    """Pretrain a model on token data with tensor, pipeline and data parallelism; start it with torchrun."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     """Shape of the model."""
@@ -69,6 +70,7 @@ class PretrainConfig:
                 f"ranks, which does not divide it; choose a length that it divides or set "
                 f"parallel.sequence_parallel to false."
             )
+        all_stages(self.model.num_layers, self.parallel)
 
     def with_vocab_size(self, vocab_size: int) -> "PretrainConfig":
         """Return the configuration with the tokenizer's size in `model.vocab_size`; another size given is an error."""
