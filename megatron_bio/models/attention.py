@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from megatron_bio.kernels.attention import AttentionDropout, attention
 from megatron_bio.models.dropout import Site
+from megatron_bio.models.recompute import recomputed
 from megatron_bio.parallel.layers import ColumnParallelLinear, RowParallelLinear, TensorParallel
 from megatron_bio.parallel.parameters import Initializer
 
@@ -15,6 +16,7 @@ class SelfAttention(nn.Module):
     """Fused query-key-value projection, attention within segments, output projection.
 
     Rows of the fused weight are ordered [heads, 3, D], so that a split by rows gives every rank whole heads.
+    `recompute_core` keeps query, key and value only, not what lies between them and the context.
     """
 
     def __init__(
@@ -26,8 +28,10 @@ class SelfAttention(nn.Module):
         tensor_parallel: TensorParallel,
         initializer: Initializer,
         output_initializer: Initializer,
+        recompute_core: bool = False,
     ) -> None:
         super().__init__()
+        self.recompute_core = recompute_core
         mesh = tensor_parallel.mesh
         assert num_heads % mesh.size() == 0, f"{num_heads} heads cannot be split over {mesh.size()} ranks"
         self.local_heads, self.head_size = num_heads // mesh.size(), hidden_size // num_heads
@@ -44,7 +48,8 @@ class SelfAttention(nn.Module):
         length, rows = fused.shape[:2]
         fused = fused.view(length, rows, self.local_heads, 3, self.head_size)
         query, key, value = fused.permute(3, 1, 2, 0, 4)
-        context = attention(query, key, value, mask, self._dropout(dropout_keys))
+        core = (query, key, value, mask, self._dropout(dropout_keys))
+        context = recomputed(attention, *core) if self.recompute_core else attention(*core)
         return self.dense(context.permute(2, 0, 1, 3).reshape(length, rows, -1))
 
     def _dropout(self, keys: Tensor) -> AttentionDropout | None:

@@ -4,8 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from megatron_bio.config.stages import Stage
 from megatron_bio.models.block import BlockSizes
 from megatron_bio.models.heads import MaskedLMHead, SentenceOrderHead, rows_at
+from megatron_bio.models.recompute import Recompute
 from megatron_bio.models.transformer import Transformer, weighted_sums
 from megatron_bio.parallel.cross_entropy import vocab_parallel_cross_entropy
 from megatron_bio.parallel.layers import TensorParallel
@@ -25,8 +27,14 @@ class Bert(Transformer):
         padded_vocab_size: int,
         max_positions: int,
         tensor_parallel: TensorParallel,
+        stage: Stage,
+        recompute: Recompute,
     ) -> None:
-        super().__init__(sizes, vocab_size, padded_vocab_size, max_positions, 2, tensor_parallel)
+        super().__init__(
+            sizes, vocab_size, padded_vocab_size, max_positions, 2, tensor_parallel, stage, recompute
+        )
+        if not stage.last:
+            return
         self.masked_lm_head = MaskedLMHead(
             sizes.hidden_size,
             padded_vocab_size,
@@ -53,6 +61,8 @@ class Bert(Transformer):
     ) -> Tensor:
         """Return the sums of `metric_names` over the rows, float32 [4]; fields as in `data.batch.BertBatch`."""
         hidden = self.encode(tokens, segment_ids, position_ids, tokentype_ids, dropout_keys)
+        if not self.stage.last:
+            return hidden
         logits = self.masked_lm_head(rows_at(hidden, masked_positions), self.embeddings.word_embeddings)
         losses, predicted = vocab_parallel_cross_entropy(
             logits, masked_labels, self.tensor_parallel.mesh, self.vocab_size

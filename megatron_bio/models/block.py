@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from megatron_bio.models.attention import SelfAttention
 from megatron_bio.models.dropout import HiddenDropout, Site
+from megatron_bio.models.recompute import recomputed
 from megatron_bio.parallel.layers import ColumnParallelLinear, LayerNorm, RowParallelLinear, TensorParallel
 from megatron_bio.parallel.parameters import Initializer, normal
 
@@ -41,10 +42,13 @@ class BlockSizes:
 
 
 class MLP(nn.Module):
-    """H -> F -> H with the inner width split over tp."""
+    """H -> F -> H with the inner width split over tp; `recompute_activation` keeps the activation's input only."""
 
-    def __init__(self, sizes: BlockSizes, tensor_parallel: TensorParallel) -> None:
+    def __init__(
+        self, sizes: BlockSizes, tensor_parallel: TensorParallel, recompute_activation: bool
+    ) -> None:
         super().__init__()
+        self.recompute_activation = recompute_activation
         hidden, inner = sizes.hidden_size, sizes.ffn_size
         self.dense_h_to_4h = ColumnParallelLinear(hidden, inner, tensor_parallel, sizes.initializer)
         self.dense_4h_to_h = RowParallelLinear(inner, hidden, tensor_parallel, sizes.output_initializer)
@@ -52,14 +56,22 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[s, R, H] -> [s, R, H]."""
-        return self.dense_4h_to_h(F.gelu(self.dense_h_to_4h(x), approximate=self.approximate))
+        inner = self.dense_h_to_4h(x)
+        # The recomputation stops at what the second matrix keeps, its input, and does not multiply again.
+        return recomputed(self._leave, inner) if self.recompute_activation else self._leave(inner)
+
+    def _leave(self, inner: Tensor) -> Tensor:
+        return self.dense_4h_to_h(F.gelu(inner, approximate=self.approximate))
 
 
 class TransformerBlock(nn.Module):
-    """Attention and MLP, each behind a layer norm and beside a residual connection."""
+    """Attention and MLP, each behind a layer norm and beside a residual connection; `recompute` as in `models.recompute`."""
 
-    def __init__(self, sizes: BlockSizes, layer: int, tensor_parallel: TensorParallel) -> None:
+    def __init__(
+        self, sizes: BlockSizes, layer: int, tensor_parallel: TensorParallel, recompute: str = "none"
+    ) -> None:
         super().__init__()
+        self.recompute = recompute
         self.input_layernorm = LayerNorm(sizes.hidden_size, tensor_parallel, sizes.epsilon)
         self.self_attention = SelfAttention(
             sizes.hidden_size,
@@ -69,16 +81,23 @@ class TransformerBlock(nn.Module):
             tensor_parallel,
             sizes.initializer,
             sizes.output_initializer,
+            recompute == "selective",
         )
         self.attention_dropout = HiddenDropout(
             sizes.hidden_dropout, layer, Site.ATTENTION_OUTPUT, tensor_parallel
         )
         self.post_attention_layernorm = LayerNorm(sizes.hidden_size, tensor_parallel, sizes.epsilon)
-        self.mlp = MLP(sizes, tensor_parallel)
+        self.mlp = MLP(sizes, tensor_parallel, recompute == "selective")
         self.mlp_dropout = HiddenDropout(sizes.hidden_dropout, layer, Site.MLP_OUTPUT, tensor_parallel)
 
     def forward(self, x: Tensor, mask: Tensor, dropout_keys: Tensor) -> Tensor:
         """x [s, R, H], mask bool [R, 1, S, S], dropout_keys int64 [R] -> [s, R, H]."""
+        # Inside the module, so that data parallelism has gathered its weights before both forwards.
+        if self.recompute == "full":
+            return recomputed(self._compute, x, mask, dropout_keys)
+        return self._compute(x, mask, dropout_keys)
+
+    def _compute(self, x: Tensor, mask: Tensor, dropout_keys: Tensor) -> Tensor:
         attended = self.self_attention(self.input_layernorm(x), mask, dropout_keys)
         x = x + self.attention_dropout(attended, dropout_keys)
         return x + self.mlp_dropout(self.mlp(self.post_attention_layernorm(x)), dropout_keys)

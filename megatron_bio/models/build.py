@@ -4,14 +4,21 @@ import torch
 
 from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.config.model import ModelConfig, padded_vocab_size
+from megatron_bio.config.stages import Stage, whole_model
 from megatron_bio.models.bert import Bert
 from megatron_bio.models.block import BlockSizes
 from megatron_bio.models.gpt import Gpt
+from megatron_bio.models.recompute import Recompute
 from megatron_bio.parallel.layers import TensorParallel
 
 
-def build_model(config: ModelConfig, tensor_parallel: TensorParallel) -> Bert | Gpt:
-    """Build the model on the default device with values still to be set (`initialize` or a checkpoint)."""
+def build_model(
+    config: ModelConfig,
+    tensor_parallel: TensorParallel,
+    stage: Stage | None = None,
+    recompute: Recompute | None = None,
+) -> Bert | Gpt:
+    """Build the model, or one stage of it, on the default device with values still to be set (`initialize` or a checkpoint)."""
     if config.vocab_size is None:
         raise ConfigurationError(
             "model.vocab_size: it comes from the tokenizer or from the configuration; neither gave it."
@@ -29,7 +36,15 @@ def build_model(config: ModelConfig, tensor_parallel: TensorParallel) -> Bert | 
     )
     model_class = Bert if config.architecture == "bert" else Gpt
     rows = padded_vocab_size(config.vocab_size)
-    return model_class(sizes, config.vocab_size, rows, config.max_position_embeddings, tensor_parallel)
+    return model_class(
+        sizes,
+        config.vocab_size,
+        rows,
+        config.max_position_embeddings,
+        tensor_parallel,
+        stage or whole_model(config.num_layers),
+        recompute or Recompute(),
+    )
 
 
 def parameter_count(model: torch.nn.Module) -> int:

@@ -38,3 +38,15 @@ class Embeddings(nn.Module):
         if tokentype_ids is not None:
             x = x + self.tokentype_embeddings(tokentype_ids)
         return self.dropout(x, dropout_keys)
+
+
+class OutputEmbeddings(nn.Module):
+    """The word table alone, for the output layer of a pipeline's last stage."""
+
+    def __init__(
+        self, padded_vocab_size: int, hidden_size: int, init_std: float, tensor_parallel: TensorParallel
+    ) -> None:
+        super().__init__()
+        self.word_embeddings = VocabParallelEmbedding(
+            padded_vocab_size, hidden_size, tensor_parallel, normal(init_std)
+        )

@@ -3,8 +3,10 @@
 import torch
 from torch import Tensor
 
+from megatron_bio.config.stages import Stage
 from megatron_bio.models.block import BlockSizes
 from megatron_bio.models.heads import tied_logits
+from megatron_bio.models.recompute import Recompute
 from megatron_bio.models.transformer import Transformer, weighted_sums
 from megatron_bio.parallel.cross_entropy import vocab_parallel_cross_entropy
 from megatron_bio.parallel.layers import TensorParallel
@@ -25,8 +27,12 @@ class Gpt(Transformer):
         padded_vocab_size: int,
         max_positions: int,
         tensor_parallel: TensorParallel,
+        stage: Stage,
+        recompute: Recompute,
     ) -> None:
-        super().__init__(sizes, vocab_size, padded_vocab_size, max_positions, 0, tensor_parallel)
+        super().__init__(
+            sizes, vocab_size, padded_vocab_size, max_positions, 0, tensor_parallel, stage, recompute
+        )
 
     def forward(
         self,
@@ -38,8 +44,10 @@ class Gpt(Transformer):
         dropout_keys: Tensor,
     ) -> Tensor:
         """Return the sums of `metric_names` over the rows, float32 [2]; fields as in `data.batch.GptBatch`."""
-        hidden = self.encode(tokens, segment_ids, position_ids, None, dropout_keys).transpose(0, 1)
-        logits = tied_logits(hidden, self.embeddings.word_embeddings)
+        hidden = self.encode(tokens, segment_ids, position_ids, None, dropout_keys)
+        if not self.stage.last:
+            return hidden
+        logits = tied_logits(hidden.transpose(0, 1), self.embeddings.word_embeddings)
         losses, predicted = vocab_parallel_cross_entropy(
             logits, labels, self.tensor_parallel.mesh, self.vocab_size
         )

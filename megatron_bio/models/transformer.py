@@ -1,13 +1,15 @@
-"""The stack that BERT and GPT share: embeddings, blocks, final layer norm."""
+"""The stack that BERT and GPT share: embeddings, blocks, final layer norm; whole or one stage of a pipeline."""
 
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
+from megatron_bio.config.stages import Stage
 from megatron_bio.kernels.attention import attention_mask
 from megatron_bio.models.block import BlockSizes, TransformerBlock
-from megatron_bio.models.embeddings import Embeddings
+from megatron_bio.models.embeddings import Embeddings, OutputEmbeddings
+from megatron_bio.models.recompute import Recompute
 from megatron_bio.parallel import collectives
 from megatron_bio.parallel.layers import LayerNorm, TensorParallel
 
@@ -17,6 +19,10 @@ class Transformer(nn.Module):
 
     `vocab_size` counts real tokens; the tables have `padded_vocab_size` rows. Batches come as keyword tensors [R, ...], so that a
     pipeline schedule can cut them into microbatches.
+
+    As a `stage` of a pipeline it holds some of the layers, under the names that they have in the whole model. The first stage
+    has the embeddings; the last has the heads and, for the tied output layer, a copy of the word table under the table's own
+    name. Instead of `tokens` a later stage takes, and an earlier one returns, hidden states [s, R, H].
     """
 
     causal = False
@@ -34,25 +40,42 @@ class Transformer(nn.Module):
         max_positions: int,
         token_types: int,
         tensor_parallel: TensorParallel,
+        stage: Stage,
+        recompute: Recompute,
     ) -> None:
         super().__init__()
-        self.vocab_size = vocab_size
+        self.stage = stage
+        self.vocab_size, self.hidden_size = vocab_size, sizes.hidden_size
         self.tensor_parallel = tensor_parallel
         # For layers behind `_join`, which see the whole sequence on every rank.
         self.replicated = replace(tensor_parallel, sequence_parallel=False)
-        self.embeddings = Embeddings(
-            padded_vocab_size,
-            max_positions,
-            token_types,
-            sizes.hidden_size,
-            sizes.hidden_dropout,
-            sizes.init_std,
-            tensor_parallel,
+        if stage.first:
+            self.embeddings = Embeddings(
+                padded_vocab_size,
+                max_positions,
+                token_types,
+                sizes.hidden_size,
+                sizes.hidden_dropout,
+                sizes.init_std,
+                tensor_parallel,
+            )
+        elif stage.last:
+            self.embeddings = OutputEmbeddings(
+                padded_vocab_size, sizes.hidden_size, sizes.init_std, tensor_parallel
+            )
+        self.layers = nn.ModuleDict(
+            {
+                str(layer): TransformerBlock(sizes, layer + 1, tensor_parallel, recompute.of_layer(layer))
+                for layer in stage.layers
+            }
         )
-        self.layers = nn.ModuleList(
-            TransformerBlock(sizes, layer + 1, tensor_parallel) for layer in range(sizes.num_layers)
-        )
-        self.final_layernorm = LayerNorm(sizes.hidden_size, tensor_parallel, sizes.epsilon)
+        if stage.last:
+            self.final_layernorm = LayerNorm(sizes.hidden_size, tensor_parallel, sizes.epsilon)
+
+    @property
+    def tied_copy(self) -> nn.Parameter | None:
+        """The last stage's copy of the word table, if it is not the first stage too."""
+        return self.embeddings.word_embeddings.weight if self.stage.last and not self.stage.first else None
 
     def encode(
         self,
@@ -62,11 +85,15 @@ class Transformer(nn.Module):
         tokentype_ids: Tensor | None,
         dropout_keys: Tensor,
     ) -> Tensor:
-        """Ids [R, S] -> normalised hidden states [S, R, H], the same on every tp rank."""
+        """Ids [R, S] -> normalised hidden states [S, R, H], the same on every tp rank; see the class for a stage's ends."""
         mask = attention_mask(segment_ids, self.causal)
-        x = self.embeddings(tokens, position_ids, tokentype_ids, dropout_keys)
-        for layer in self.layers:
+        x = tokens
+        if self.stage.first:
+            x = self.embeddings(tokens, position_ids, tokentype_ids, dropout_keys)
+        for layer in self.layers.values():
             x = layer(x, mask, dropout_keys)
+        if not self.stage.last:
+            return x
         x = self.final_layernorm(x)
         if self.tensor_parallel.splits_sequence:
             x = collectives.join(x, self.tensor_parallel.mesh.get_group())

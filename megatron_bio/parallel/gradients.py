@@ -4,15 +4,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.tensor import DTensor
 
+from megatron_bio.parallel.buckets import all_reduce_in_buckets, local_gradient, local_gradients
 from megatron_bio.parallel.layers import ParallelLayer
 from megatron_bio.parallel.parameters import tp_placement
-
-
-def _local_grad(parameter: nn.Parameter) -> Tensor:
-    grad = parameter.grad
-    return grad.to_local() if isinstance(grad, DTensor) else grad
 
 
 def sum_sequence_partial_gradients(model: nn.Module, tp_mesh: DeviceMesh) -> None:
@@ -20,33 +15,27 @@ def sum_sequence_partial_gradients(model: nn.Module, tp_mesh: DeviceMesh) -> Non
 
     Call it after the data-parallel reduction and before clipping (Korthikanti et al., arXiv 2205.05198, section 4.2.2).
     """
-    grads = [
-        _local_grad(getattr(layer, name))
+    partial = [
+        getattr(layer, name)
         for layer in model.modules()
         if isinstance(layer, ParallelLayer)
         for name in layer.sequence_partial
-        if getattr(layer, name).grad is not None
     ]
-    if not grads:
-        return
-    bucket = torch.cat([grad.reshape(-1).float() for grad in grads])
-    dist.all_reduce(bucket, group=tp_mesh.get_group())
-    offset = 0
-    for grad in grads:
-        grad.copy_(bucket[offset : offset + grad.numel()].view_as(grad))
-        offset += grad.numel()
+    all_reduce_in_buckets(local_gradients(partial), tp_mesh.get_group())
 
 
-def global_gradient_norm(model: nn.Module, mesh: DeviceMesh) -> Tensor:
+def global_gradient_norm(model: nn.Module, mesh: DeviceMesh, tied_copy: nn.Parameter | None) -> Tensor:
     """Return the float32 2-norm over all gradients of the model, the same bits on every rank.
 
-    Each element counts once: a gradient replicated over tp is counted by tp rank 0.
+    Each element counts once: a gradient replicated over tp is counted by tp rank 0, and `tied_copy` is another stage's parameter.
     """
     first_of_tp = mesh["tp"].get_local_rank() == 0
     squares = [
-        _local_grad(parameter).float().pow(2).sum()
+        local_gradient(parameter).float().pow(2).sum()
         for parameter in model.parameters()
-        if parameter.grad is not None and (first_of_tp or tp_placement(parameter).is_shard())
+        if parameter.grad is not None
+        and parameter is not tied_copy
+        and (first_of_tp or tp_placement(parameter).is_shard())
     ]
     device = next(model.parameters()).device
     total = torch.stack(squares).sum() if squares else torch.zeros((), device=device)
@@ -61,4 +50,4 @@ def clip_gradients(model: nn.Module, norm: Tensor, largest: float) -> None:
     scale = (largest / (norm + 1e-6)).clamp(max=1.0)
     for parameter in model.parameters():
         if parameter.grad is not None:
-            _local_grad(parameter).mul_(scale)
+            local_gradient(parameter).mul_(scale)

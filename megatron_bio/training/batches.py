@@ -12,7 +12,7 @@ from megatron_bio.data.dataset import Dataset
 from megatron_bio.data.order import rows_of_evaluation, rows_of_step
 from megatron_bio.data.prefetch import prefetch
 from megatron_bio.kernels.dropout import sample_keys
-from megatron_bio.training.step import Microbatch
+from megatron_bio.training.passes import Microbatch
 
 
 @dataclass(frozen=True)

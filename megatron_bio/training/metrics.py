@@ -21,7 +21,7 @@ from rich.progress import (
 )
 from torch.utils.tensorboard import SummaryWriter
 
-from megatron_bio.models.transformer import Transformer
+from megatron_bio.models.parts import ModelParts
 from megatron_bio.training.step import StepResult
 
 LOG = "log.jsonl"
@@ -70,7 +70,7 @@ class Window:
         yield
         self._start += time.perf_counter() - entered
 
-    def values(self, model: Transformer, lr: float) -> dict[str, float]:
+    def values(self, model: ModelParts, lr: float) -> dict[str, float]:
         """Return the averages over the window, and start the next one."""
         assert self._result is not None, "no step since the last log line"
         seconds = time.perf_counter() - self._start

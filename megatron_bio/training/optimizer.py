@@ -30,10 +30,15 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Ad
 def optimizer_tensors(model: nn.Module, optimizer: torch.optim.AdamW) -> dict[str, Tensor]:
     """Return the moments as `NAME.exp_avg` and `NAME.exp_avg_sq`, split like their parameters."""
     return {
-        f"{name}.{moment}": optimizer.state[parameter][moment]
+        f"{name}.{moment}": value
         for name, parameter in model.named_parameters()
-        for moment in _MOMENTS
+        for moment, value in moments(optimizer, parameter).items()
     }
+
+
+def moments(optimizer: torch.optim.AdamW, parameter: nn.Parameter) -> dict[str, Tensor]:
+    """Return the moments of one parameter by name."""
+    return {name: optimizer.state[parameter][name] for name in _MOMENTS}
 
 
 def set_optimizer_step(optimizer: torch.optim.AdamW, step: int) -> None:

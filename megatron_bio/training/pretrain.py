@@ -8,12 +8,12 @@ import yaml
 
 from megatron_bio.checkpoint.find import complete_checkpoints
 from megatron_bio.checkpoint.save import save_checkpoint
+from megatron_bio.config.costs import parameter_count
 from megatron_bio.config.pretrain import PretrainConfig
+from megatron_bio.config.stages import describe_stages
 from megatron_bio.data.build import open_training_data
-from megatron_bio.models.build import build_model, parameter_count
-from megatron_bio.parallel.data_parallel import shard_data_parallel
-from megatron_bio.parallel.layers import TensorParallel
 from megatron_bio.parallel.parameters import initialize
+from megatron_bio.training.assembly import build_model_parts, distribute
 from megatron_bio.training.batches import RankRows, evaluation_microbatches, training_batches
 from megatron_bio.training.interruption import Interruption
 from megatron_bio.training.lock import locked_output
@@ -44,18 +44,21 @@ class Run:
             world.shape.data_parallel_size,
             world.shape.data_parallel_rank(world.rank),
         )
+        config.parallel.check_microbatches(len(self.rows.of_step(0)))
         self.data = open_training_data(config.data, config.model.architecture)
         self.config = config = config.with_vocab_size(self.data.vocab_size)
         self.world = world
         self.output = Path(config.training.output)
         dtype = torch.bfloat16 if config.training.precision == "bf16" else torch.float32
-        tensor_parallel = TensorParallel(world.mesh["tp"], config.parallel.sequence_parallel, dtype)
-        with world.device:
-            self.model = build_model(config.model, tensor_parallel)
+        layout = config.parallel
+        self.model = build_model_parts(config.model, layout, world.mesh, world.device, dtype)
         initialize(self.model, config.training.seed)
-        self.parameters = parameter_count(self.model)
-        shard_data_parallel(
-            self.model, self.model.layers, world.mesh, zero=config.parallel.zero, compute_dtype=dtype
+        self.passes = distribute(
+            self.model,
+            layout,
+            world.mesh,
+            compute_dtype=dtype,
+            sequence_length=config.data.sequence_length,
         )
         self.optimizer = build_optimizer(self.model, config.optimizer)
         self.progress = self._restore()
@@ -98,11 +101,10 @@ class Run:
     def _step(self, microbatches: list[dict[str, torch.Tensor]]) -> StepResult:
         optimizer, steps = self.config.optimizer, self.config.training.train_steps
         return train_step(
-            self.model,
+            self.passes,
             self.optimizer,
             microbatches,
             self.world.mesh,
-            zero=self.config.parallel.zero,
             lr=learning_rate(self.progress.step + 1, steps, optimizer),
             clip_grad=optimizer.clip_grad,
         )
@@ -137,7 +139,7 @@ class Run:
         microbatches = evaluation_microbatches(
             self.data.validation, self.rows, training.evaluation_rows, training.seed, self.world.device
         )
-        result = evaluate(self.model, microbatches, self.world.mesh)
+        result = evaluate(self.passes, microbatches, self.world.mesh)
         means = averages(self.model.metric_names, self.model.num_losses, result)
         log.write("validation", self.progress.step, means)
 
@@ -161,12 +163,18 @@ class Run:
             )
             (self.output / "config.yaml").write_text(text, encoding="utf-8")
         config, shape = self.config, self.world.shape
+        parameters = sum(parameter_count(config.model).values())
+        sequence_parallel = config.parallel.sequence_parallel and shape.tp > 1
         log.note(
-            f"{config.model.architecture}: {self.parameters:,} parameters (heads and padded vocabulary rows included), "
-            f"{config.training.precision}, {self.world.device.type}; ranks: {shape.ranks} = tensor_parallel {shape.tp} "
-            f"(sequence_parallel {str(config.parallel.sequence_parallel and shape.tp > 1).lower()}) x data_parallel "
-            f"{shape.data_parallel_size}"
+            f"{config.model.architecture}: {parameters:,} parameters (heads and padded vocabulary rows included), "
+            f"{config.training.precision}, {self.world.device.type}; ranks: {shape.ranks} = pipeline_parallel {shape.pp} x "
+            f"data_parallel {shape.data_parallel_size} ({shape.dp_shard} share, zero {config.parallel.zero}) x tensor_parallel "
+            f"{shape.tp} (sequence_parallel {str(sequence_parallel).lower()}), recompute {config.parallel.recompute}"
         )
+        if shape.pp > 1:
+            log.note(f"pipeline, {config.parallel.pipeline_schedule}:")
+            for line in describe_stages(config.model.num_layers, config.parallel):
+                log.note(f"  {line}")
         for name, part in self.data.report.items():
             log.note(f"{name}: {_counts(part)}")
         if self.progress.step:

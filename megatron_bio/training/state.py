@@ -10,8 +10,9 @@ from torch import Tensor
 from megatron_bio.checkpoint.load import load_checkpoint, read_info
 from megatron_bio.checkpoint.manifest import CheckpointError
 from megatron_bio.config.pretrain import PretrainConfig, differences_on_resume
-from megatron_bio.models.transformer import Transformer
-from megatron_bio.training.optimizer import optimizer_tensors, set_optimizer_step
+from megatron_bio.models.parts import ModelParts
+from megatron_bio.parallel.tied import copy_tied_values
+from megatron_bio.training.optimizer import moments, optimizer_tensors, set_optimizer_step
 
 FORMAT = 1
 
@@ -25,7 +26,7 @@ class Progress:
     tokens: int = 0
 
 
-def run_tensors(model: Transformer, optimizer: torch.optim.AdamW) -> dict[str, Tensor]:
+def run_tensors(model: ModelParts, optimizer: torch.optim.AdamW) -> dict[str, Tensor]:
     """Return every tensor of a run by its name in the checkpoint."""
     tensors = {f"model.{name}": parameter.detach() for name, parameter in model.named_parameters()}
     moments = optimizer_tensors(model, optimizer)
@@ -40,7 +41,7 @@ def run_info(config: PretrainConfig, progress: Progress, fingerprints: dict[str,
 def restore(
     folder: Path,
     config: PretrainConfig,
-    model: Transformer,
+    model: ModelParts,
     optimizer: torch.optim.AdamW,
     fingerprints: dict[str, str],
 ) -> Progress:
@@ -65,5 +66,16 @@ def restore(
             + ". Give the old values, or another training.output to start anew."
         )
     load_checkpoint(folder, run_tensors(model, optimizer))
+    fill_second_copy(model, optimizer)
     set_optimizer_step(optimizer, info["step"])
     return Progress(step=info["step"], samples=info["samples"], tokens=info["tokens"])
+
+
+def fill_second_copy(model: ModelParts, optimizer: torch.optim.AdamW) -> None:
+    """Where one rank holds the word table twice, both under one name, only one of the two was loaded: copy it to the other."""
+    table, copy = model.word_table, model.tied_copy
+    if table is None or copy is None:
+        return
+    copy_tied_values(copy, table)
+    for name, moment in moments(optimizer, copy).items():
+        copy_tied_values(moment, moments(optimizer, table)[name])

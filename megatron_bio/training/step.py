@@ -1,6 +1,6 @@
 """One optimizer step over the microbatches of a global batch."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,16 +9,16 @@ from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
 
 from megatron_bio.config.errors import UserError
-from megatron_bio.models.transformer import Transformer
-from megatron_bio.parallel.data_parallel import reshard, set_gradient_reduction
+from megatron_bio.models.parts import ModelParts
+from megatron_bio.parallel.data_parallel import reshard, sum_replicated_gradients
 from megatron_bio.parallel.gradients import (
     clip_gradients,
     global_gradient_norm,
     sum_sequence_partial_gradients,
 )
+from megatron_bio.parallel.tied import sum_tied_gradients
 from megatron_bio.training.optimizer import set_learning_rate
-
-Microbatch = dict[str, Tensor]
+from megatron_bio.training.passes import Microbatch, Passes
 
 
 @dataclass(frozen=True)
@@ -35,59 +35,64 @@ class StepResult:
 
 def sum_over_data_parallel(values: Tensor, mesh: DeviceMesh) -> Tensor:
     """Sum in place over the ranks that see different rows."""
-    if mesh["dp_shard"].size() > 1:
-        dist.all_reduce(values, group=mesh["dp_shard"].get_group())
+    return _sum_over(values, mesh, ("dp_shard", "dp_replicate"))
+
+
+def _sum_over(values: Tensor, mesh: DeviceMesh, axes: tuple[str, ...]) -> Tensor:
+    for axis in axes:
+        if mesh[axis].size() > 1:
+            dist.all_reduce(values, group=mesh[axis].get_group())
     return values
 
 
-def count_predictions(model: Transformer, microbatches: Sequence[Microbatch], mesh: DeviceMesh) -> Tensor:
+def _predictions(model: ModelParts, microbatches: Iterable[Microbatch]) -> Tensor:
+    counts = torch.zeros(model.num_losses, device=model.device)
+    for batch in microbatches:
+        counts += torch.stack([batch[field].sum(dtype=torch.float32) for field in model.weight_fields])
+    return counts
+
+
+def count_predictions(model: ModelParts, microbatches: Sequence[Microbatch], mesh: DeviceMesh) -> Tensor:
     """Return the predictions behind each loss over all microbatches and data-parallel ranks: float32 [losses].
 
-    float32 counts to 16.7 million exactly, more than a step has.
+    float32 counts to 16.7 million exactly, more than a step has. The ranks of a pipeline all see the rows, so nothing is sent
+    between them.
     """
-    counts = torch.stack(
-        [
-            torch.stack([batch[field].sum(dtype=torch.float32) for batch in microbatches]).sum()
-            for field in model.weight_fields
-        ]
-    )
-    return sum_over_data_parallel(counts, mesh)
+    return sum_over_data_parallel(_predictions(model, microbatches), mesh)
 
 
 def accumulate_gradients(
-    model: Transformer, microbatches: Sequence[Microbatch], counts: Tensor, mesh: DeviceMesh, zero: int
+    passes: Passes, microbatches: Sequence[Microbatch], counts: Tensor, mesh: DeviceMesh
 ) -> Tensor:
     """Run forward and backward over the microbatches; return the summed metrics over the global batch.
 
     Each loss is its sum divided by the predictions of the whole global batch, never a mean of means, so the gradient does
     not depend on how rows are dealt to microbatches and ranks.
     """
-    totals = torch.zeros(len(model.metric_names), device=counts.device)
-    for index, batch in enumerate(microbatches):
-        set_gradient_reduction(model, zero=zero, last_microbatch=index == len(microbatches) - 1)
-        sums = model(**batch)
-        (sums[: model.num_losses] / counts.clamp(min=1.0)).sum().backward()
-        totals += sums.detach()
+    model = passes.model
+    totals = passes.forward_backward(microbatches, 1.0 / counts.clamp(min=1.0))
+    sum_replicated_gradients(model, mesh)
+    sum_tied_gradients(model.word_table, model.tied_copy, mesh["pp"])
     sum_sequence_partial_gradients(model, mesh["tp"])
-    return sum_over_data_parallel(totals, mesh)
+    return _sum_over(totals, mesh, ("dp_shard", "dp_replicate", "pp"))
 
 
 def train_step(
-    model: Transformer,
+    passes: Passes,
     optimizer: torch.optim.Optimizer,
     microbatches: Sequence[Microbatch],
     mesh: DeviceMesh,
     *,
-    zero: int,
     lr: float,
     clip_grad: float,
 ) -> StepResult:
     """Update the model once. Raises `UserError` instead of updating when the gradient is not finite."""
+    model = passes.model
     model.train()
     optimizer.zero_grad(set_to_none=True)
     counts = count_predictions(model, microbatches, mesh)
-    sums = accumulate_gradients(model, microbatches, counts, mesh, zero)
-    norm = global_gradient_norm(model, mesh)
+    sums = accumulate_gradients(passes, microbatches, counts, mesh)
+    norm = global_gradient_norm(model, mesh, model.tied_copy)
     if not torch.isfinite(norm):
         raise UserError(
             f"The gradient norm is {norm.item()}, so the step was not made. Lower optimizer.lr, lengthen the warmup, or use "
@@ -101,14 +106,18 @@ def train_step(
 
 
 @torch.no_grad()
-def evaluate(model: Transformer, microbatches: Iterable[Microbatch], mesh: DeviceMesh) -> StepResult:
+def evaluate(passes: Passes, microbatches: Iterable[Microbatch], mesh: DeviceMesh) -> StepResult:
     """Return the sums over the evaluation rows, dropout off; every rank must have the same number of microbatches."""
+    model = passes.model
     model.eval()
-    totals = torch.zeros(len(model.metric_names) + model.num_losses, device=next(model.parameters()).device)
-    for batch in microbatches:
-        weights = torch.stack([batch[field].sum(dtype=torch.float32) for field in model.weight_fields])
-        totals += torch.cat((model(**batch), weights))
+    counts = torch.zeros(model.num_losses, device=model.device)
+
+    def counted() -> Iterator[Microbatch]:
+        for batch in microbatches:
+            counts.add_(_predictions(model, [batch]))
+            yield batch
+
+    sums = passes.forward(counted())
     reshard(model)
-    sum_over_data_parallel(totals, mesh)
-    metrics = len(model.metric_names)
-    return StepResult(totals[:metrics], totals[metrics:], 0.0)
+    sum_over_data_parallel(counts, mesh)
+    return StepResult(_sum_over(sums, mesh, ("dp_shard", "dp_replicate", "pp")), counts, 0.0)

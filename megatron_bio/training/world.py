@@ -29,7 +29,7 @@ class World:
 def open_world(layout: ParallelConfig, device_choice: str) -> Iterator[World]:
     """Join the processes that torchrun started and build the mesh; a process on its own is a world of one rank."""
     rank, ranks = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    shape = MeshShape(tp=layout.tensor_parallel, dp_shard=layout.data_parallel_size(ranks))
+    shape = mesh_shape(layout, ranks)
     device = _device(device_choice)
     timeout = timedelta(minutes=layout.timeout_minutes)
     backend = "gloo" if device.type == "cpu" else "cpu:gloo,cuda:nccl"
@@ -42,6 +42,18 @@ def open_world(layout: ParallelConfig, device_choice: str) -> Iterator[World]:
         dist.barrier()
     finally:
         dist.destroy_process_group()
+
+
+def mesh_shape(layout: ParallelConfig, ranks: int) -> MeshShape:
+    """Return the mesh of a layout on so many ranks, or raise `ConfigurationError` when they do not fit."""
+    data_parallel = layout.data_parallel_size(ranks)
+    shard = layout.shard_size(data_parallel)
+    return MeshShape(
+        pp=layout.pipeline_parallel,
+        dp_replicate=data_parallel // shard,
+        dp_shard=shard,
+        tp=layout.tensor_parallel,
+    )
 
 
 def _device(choice: str) -> torch.device:

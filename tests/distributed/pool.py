@@ -24,6 +24,7 @@ class CaseFailedError(AssertionError):
 def _worker(connection: multiprocessing.connection.Connection, rank: int) -> None:
     import torch
     import torch.distributed as dist
+    from torch.distributed.tensor.debug import _clear_sharding_prop_cache
 
     torch.set_num_threads(1)
     while True:
@@ -44,6 +45,8 @@ def _worker(connection: multiprocessing.connection.Connection, rank: int) -> Non
         finally:
             if dist.is_initialized():
                 dist.destroy_process_group()
+            # DTensor remembers meshes by their shape, and would give the next case a mesh of groups that are gone.
+            _clear_sharding_prop_cache()
             gc.collect()
 
 
@@ -79,26 +82,26 @@ class Pool:
 
     def _collect(self, ranks: int, deadline: float) -> list[Any]:
         results: dict[int, Any] = {}
+        failures: dict[int, str] = {}
         waiting = {connection: rank for rank, (_, connection) in enumerate(self._workers[:ranks])}
         while waiting:
+            left = max(0.0, deadline - time.monotonic())
+            # After a failure the others soon fail too, for want of a peer; a moment shows who was first to blame.
             ready = multiprocessing.connection.wait(
-                list(waiting), timeout=max(0.0, deadline - time.monotonic())
+                list(waiting), timeout=min(left, 3.0) if failures else left
             )
             if not ready:
-                self.close()
-                raise CaseFailedError(
-                    f"ranks {sorted(waiting.values())} did not answer in time; the others were done"
-                )
+                break
             for connection in ready:
                 rank = waiting.pop(connection)
                 try:
                     good, value = connection.recv()
                 except EOFError:
                     good, value = False, "the process died"
-                if not good:
-                    self.close()
-                    raise CaseFailedError(f"rank {rank} failed:\n{value}")
-                results[rank] = value
+                (results if good else failures)[rank] = value
+        if failures or waiting:
+            self.close()
+            raise CaseFailedError(_explanation(failures, sorted(waiting.values())))
         return [results[rank] for rank in range(ranks)]
 
     def close(self) -> None:
@@ -108,3 +111,12 @@ class Pool:
             process.join()
             connection.close()
         self._workers = []
+
+
+def _explanation(failures: dict[int, str], silent: list[int]) -> str:
+    """Return the tracebacks, those of ranks that only lost a peer last."""
+    order = sorted(failures, key=lambda rank: ("Connection closed by peer" in failures[rank], rank))
+    lines = [f"rank {rank} failed:\n{failures[rank]}" for rank in order]
+    if silent:
+        lines.append(f"ranks {silent} did not answer in time")
+    return "\n".join(lines)

@@ -18,11 +18,11 @@ from megatron_bio.config.parallel import ParallelConfig
 from megatron_bio.config.pretrain import PretrainConfig
 from megatron_bio.config.tokens import PreprocessOptions, TrainVocabularyOptions
 from megatron_bio.config.training import OptimizerConfig, TrainingConfig
-from megatron_bio.parallel.mesh import MeshShape, build_mesh
+from megatron_bio.parallel.mesh import build_mesh
 from megatron_bio.tokens.preprocess import preprocess
 from megatron_bio.tokens.vocabulary import train_vocabulary
 from megatron_bio.training.pretrain import Run
-from megatron_bio.training.world import World
+from megatron_bio.training.world import World, mesh_shape
 
 WORDS = (
     *("insulin", "glucose", "liver", "kidney", "cell", "gene", "protein"),
@@ -92,11 +92,13 @@ def config(folder: Path, architecture: str, output: str, **training: Any) -> Pre
     )
 
 
-def train(run: PretrainConfig, tp: int) -> None:
-    """Train `run` on the ranks of this case with tensor-parallel size `tp`."""
+def train(run: PretrainConfig, layout: int | ParallelConfig) -> None:
+    """Train `run` on the ranks of this case with a layout, or a tensor-parallel size."""
     ranks = torch.distributed.get_world_size()
-    run = replace(run, parallel=ParallelConfig(tensor_parallel=tp))
-    shape = MeshShape(tp=tp, dp_shard=run.parallel.data_parallel_size(ranks))
+    if isinstance(layout, int):
+        layout = ParallelConfig(tensor_parallel=layout)
+    run = replace(run, parallel=layout)
+    shape = mesh_shape(layout, ranks)
     rank = torch.distributed.get_rank()
     Run(run, World(rank, shape, build_mesh(shape, "cpu"), torch.device("cpu"))).train()
 

@@ -11,58 +11,79 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor
 
 from megatron_bio.config.model import ModelConfig
+from megatron_bio.config.parallel import ParallelConfig
 from megatron_bio.config.training import OptimizerConfig
 from megatron_bio.kernels.dropout import sample_keys
-from megatron_bio.models.build import build_model
-from megatron_bio.models.transformer import Transformer
-from megatron_bio.parallel.data_parallel import shard_data_parallel
-from megatron_bio.parallel.layers import TensorParallel
+from megatron_bio.models.parts import ModelParts
 from megatron_bio.parallel.mesh import MeshShape, build_mesh
 from megatron_bio.parallel.parameters import initialize, set_from_full, tp_placement
+from megatron_bio.training.assembly import build_model_parts, distribute
 from megatron_bio.training.optimizer import build_optimizer
-from megatron_bio.training.step import accumulate_gradients, count_predictions, train_step
-from tests.distributed.batches import ROWS, VOCABULARY, bert_batch, gpt_batch
+from megatron_bio.training.passes import Passes
+from megatron_bio.training.step import evaluate, train_step
+from megatron_bio.training.world import mesh_shape
+from tests.distributed.batches import LENGTH, ROWS, VOCABULARY, bert_batch, gpt_batch
 
-SEED, LR, DECAY, MICRO_BATCH, STEPS = 7, 1e-3, 0.1, 2, 5
+# An epsilon above the rounding noise of gradients, which AdamW would otherwise turn into steps.
+SEED, LR, DECAY, EPSILON, STEPS = 7, 1e-3, 0.1, 1e-6, 3
+MICROBATCHES = 4
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
-class Layout:
-    """One case of the matrix."""
+class Case:
+    """One case of the matrix: a model on a layout."""
 
     architecture: str
-    tp: int
-    dp: int
-    sequence_parallel: bool
-    dropout: float
-    zero: int = 1
-
-    @property
-    def ranks(self) -> int:
-        return self.tp * self.dp
+    layout: ParallelConfig
+    ranks: int = 1
+    dropout: float = 0.0
 
     def __str__(self) -> str:
-        name = f"{self.architecture}-tp{self.tp}-dp{self.dp}-zero{self.zero}"
-        return f"{name}{'-sp' if self.sequence_parallel else ''}{'-dropout' if self.dropout else ''}"
+        layout = self.layout
+        words = [
+            self.architecture,
+            f"tp{layout.tensor_parallel}",
+            f"dp{self.data_parallel}",
+            f"zero{layout.zero}",
+        ]
+        if layout.tensor_parallel > 1 and layout.sequence_parallel:
+            words.append("sp")
+        if layout.data_parallel_shard:
+            words.append(f"shard{layout.data_parallel_shard}")
+        if layout.pipeline_parallel > 1:
+            words += [f"pp{layout.pipeline_parallel}", layout.pipeline_schedule]
+        if layout.recompute != "none":
+            words.append(f"{layout.recompute}{layout.recompute_every}")
+        return "-".join([*words, "dropout"] if self.dropout else words)
+
+    @property
+    def data_parallel(self) -> int:
+        return self.layout.data_parallel_size(self.ranks)
+
+    @property
+    def layers(self) -> int:
+        """Layers that no number of stages above 1 divides."""
+        return 9 if self.layout.num_stages == 8 else 5
+
+    @property
+    def model(self) -> ModelConfig:
+        return ModelConfig(
+            architecture=self.architecture,
+            num_layers=self.layers,
+            hidden_size=32,
+            num_attention_heads=4,
+            max_position_embeddings=LENGTH,
+            vocab_size=VOCABULARY,
+            hidden_dropout=self.dropout,
+            attention_dropout=self.dropout,
+        )
 
 
-def model_config(layout: Layout) -> ModelConfig:
-    return ModelConfig(
-        architecture=layout.architecture,
-        num_layers=2,
-        hidden_size=32,
-        num_attention_heads=4,
-        max_position_embeddings=16,
-        vocab_size=VOCABULARY,
-        hidden_dropout=layout.dropout,
-        attention_dropout=layout.dropout,
-    )
-
-
-def perturb(full: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Move every weight, so that no bias is 0 and no layer norm is the identity."""
-    g = torch.Generator().manual_seed(99)
-    return {name: full[name] + 0.05 * torch.randn(full[name].shape, generator=g) for name in sorted(full)}
+def perturbed(name: str, full: Tensor) -> Tensor:
+    """Move a weight, so that no bias is 0 and no layer norm is the identity; the same for a name at every layout."""
+    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "little")
+    return full + 0.05 * torch.randn(full.shape, generator=torch.Generator().manual_seed(seed))
 
 
 def whole(tensor: Tensor) -> Tensor:
@@ -70,28 +91,33 @@ def whole(tensor: Tensor) -> Tensor:
     return (tensor.full_tensor() if isinstance(tensor, DTensor) else tensor).clone()
 
 
-def build(layout: Layout, mesh: DeviceMesh) -> Transformer:
-    model = build_model(
-        model_config(layout), TensorParallel(mesh["tp"], layout.sequence_parallel, torch.float32)
-    )
-    initialize(model, SEED)
-    values = perturb({name: whole(p) for name, p in model.named_parameters()})
-    for name, p in model.named_parameters():
-        set_from_full(p, values[name])
-    shard_data_parallel(model, model.layers, mesh, zero=layout.zero, compute_dtype=torch.float32)
-    return model
+def fill(parts: ModelParts) -> None:
+    initialize(parts, SEED)
+    for name, p in parts.named_parameters():
+        set_from_full(p, perturbed(name, whole(p)))
 
 
-def microbatches(layout: Layout, mesh: DeviceMesh, step: int) -> list[dict[str, Tensor]]:
+def build(case: Case, mesh: DeviceMesh, compute_dtype: torch.dtype = torch.float32) -> Passes:
+    parts = build_model_parts(case.model, case.layout, mesh, CPU, compute_dtype)
+    fill(parts)
+    return distribute(parts, case.layout, mesh, compute_dtype=compute_dtype, sequence_length=LENGTH)
+
+
+def mesh_of(case: Case) -> DeviceMesh:
+    return build_mesh(mesh_shape(case.layout, case.ranks), "cpu")
+
+
+def microbatches(case: Case, mesh: DeviceMesh, step: int) -> list[dict[str, Tensor]]:
     """Return this rank's microbatches of a step, as the data package deals rows."""
-    batch = bert_batch(step) if layout.architecture == "bert" else gpt_batch(step)
+    batch = bert_batch(step) if case.architecture == "bert" else gpt_batch(step)
     batch["dropout_keys"] = sample_keys(SEED, batch.pop("sample_ids"))
-    rank = mesh["dp_shard"].get_local_rank()
-    rows = torch.arange(ROWS).view(-1, layout.dp, MICRO_BATCH)[:, rank]
-    return [{name: field[chosen] for name, field in batch.items()} for chosen in rows]
+    rank = mesh_shape(case.layout, case.ranks).data_parallel_rank(dist.get_rank())
+    count = min(MICROBATCHES, ROWS // case.data_parallel)
+    chosen = torch.arange(ROWS).view(count, case.data_parallel, -1)[:, rank]
+    return [{name: field[part] for name, field in batch.items()} for part in chosen]
 
 
-def replica_digest(model: Transformer) -> str:
+def replica_digest(model: ModelParts) -> str:
     """Return a digest of what this rank holds of parameters that every tp rank should hold alike."""
     digest = hashlib.sha256()
     for p in model.parameters():
@@ -100,30 +126,54 @@ def replica_digest(model: Transformer) -> str:
     return digest.hexdigest()
 
 
-def train(layout: Layout) -> dict[str, Any]:
-    """Return losses, the gradients of step 0, and the parameters after STEPS steps, all full."""
-    mesh = build_mesh(MeshShape(tp=layout.tp, dp_shard=layout.dp), "cpu")
-    model = build(layout, mesh)
-    optimizer = build_optimizer(model, OptimizerConfig(lr=LR, weight_decay=DECAY))
-    first = microbatches(layout, mesh, 0)
-    model.train()
-    accumulate_gradients(model, first, count_predictions(model, first, mesh), mesh, layout.zero)
-    gradients = {name: whole(p.grad) for name, p in model.named_parameters()}
-    losses, norms = [], []
+def tied_digest(model: ModelParts) -> str | None:
+    """Return a digest of this rank's word table, or None; raise if it holds two that differ."""
+    tables = [
+        t.detach().to_local().contiguous() for t in (model.word_table, model.tied_copy) if t is not None
+    ]
+    assert len(tables) < 2 or torch.equal(*tables), "the two word tables of a rank differ"
+    return hashlib.sha256(tables[0].numpy().tobytes()).hexdigest() if tables else None
+
+
+def gathered(own: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of all ranks by name, whole, on every rank; a collective call."""
+    everywhere: list[dict[str, Tensor]] = [{}] * dist.get_world_size()
+    dist.all_gather_object(everywhere, {name: whole(tensor) for name, tensor in own.items()})
+    return {name: value for part in everywhere for name, value in part.items()}
+
+
+def train(case: Case) -> dict[str, Any]:
+    """Return losses, evaluation, the clipped gradients of step 0, and the parameters after STEPS steps, all full."""
+    mesh = mesh_of(case)
+    passes = build(case, mesh)
+    model = passes.model
+    optimizer = build_optimizer(model, OptimizerConfig(lr=LR, weight_decay=DECAY, epsilon=EPSILON))
+    losses, norms, gradients, evaluated = [], [], {}, None
     for step in range(STEPS):
-        result = train_step(
-            model,
-            optimizer,
-            microbatches(layout, mesh, step),
-            mesh,
-            zero=layout.zero,
-            lr=LR,
-            clip_grad=1.0,
-        )
+        batches = microbatches(case, mesh, step)
+        if step == STEPS - 1:  # before a last step, to see that an evaluation leaves nothing behind
+            evaluated = evaluate(passes, batches, mesh)
+        result = train_step(passes, optimizer, batches, mesh, lr=LR, clip_grad=1.0)
         losses.append((result.sums[: model.num_losses] / result.counts).sum().item())
         norms.append(result.gradient_norm)
-    parameters = {name: whole(p) for name, p in model.named_parameters()}
-    result = {"losses": losses, "norms": norms, "replicas": replica_digest(model)}
+        gradients = gradients or gathered({name: p.grad for name, p in model.named_parameters()})
+    parameters = gathered(dict(model.named_parameters()))
+    result = {
+        "losses": losses,
+        "norms": norms,
+        "evaluation": (evaluated.sums[: model.num_losses] / evaluated.counts).sum().item(),
+        "replicas": replica_digest(model),
+        "table": tied_digest(model),
+    }
     if dist.get_rank() != 0:
         return result
     return {**result, "gradients": gradients, "parameters": parameters}
+
+
+def initial_weights(case: Case) -> dict[str, Tensor]:
+    """Return the full weights before the first step, built by one process."""
+    parts = build_model_parts(
+        case.model, ParallelConfig(), build_mesh(MeshShape(), "cpu"), CPU, torch.float32
+    )
+    fill(parts)
+    return {name: whole(p) for name, p in parts.named_parameters()}

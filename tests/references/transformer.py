@@ -88,7 +88,7 @@ def mean_loss(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor)
     return (losses * weights.flatten()).sum() / weights.sum().clamp(min=1)
 
 
-def adamw(w: Weights, lr: float, weight_decay: float) -> torch.optim.AdamW:
+def adamw(w: Weights, lr: float, weight_decay: float, epsilon: float) -> torch.optim.AdamW:
     """AdamW over leaf weights, decaying matrices only."""
     return torch.optim.AdamW(
         [
@@ -96,5 +96,6 @@ def adamw(w: Weights, lr: float, weight_decay: float) -> torch.optim.AdamW:
             {"params": [t for t in w.values() if t.dim() == 1], "weight_decay": 0.0},
         ],
         lr=lr,
+        eps=epsilon,
         foreach=False,
     )
