@@ -12,6 +12,7 @@ from megatron_bio.models.embeddings import Embeddings, OutputEmbeddings
 from megatron_bio.models.recompute import Recompute
 from megatron_bio.parallel import collectives
 from megatron_bio.parallel.layers import LayerNorm, TensorParallel
+from megatron_bio.parallel.pipeline import received
 
 
 class Transformer(nn.Module):
@@ -87,9 +88,8 @@ class Transformer(nn.Module):
     ) -> Tensor:
         """Ids [R, S] -> normalised hidden states [S, R, H], the same on every tp rank; see the class for a stage's ends."""
         mask = attention_mask(segment_ids, self.causal)
-        x = tokens
-        if self.stage.first:
-            x = self.embeddings(tokens, position_ids, tokentype_ids, dropout_keys)
+        fields = (position_ids, tokentype_ids, dropout_keys)
+        x = self.embeddings(tokens, *fields) if self.stage.first else received(tokens)
         for layer in self.layers.values():
             x = layer(x, mask, dropout_keys)
         if not self.stage.last:

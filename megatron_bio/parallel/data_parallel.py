@@ -58,9 +58,10 @@ def shard_data_parallel(
 
 
 def set_gradient_reduction(model: nn.Module, *, zero: Zero, last_microbatch: bool) -> None:
-    """Say before each backward whether it reduces the gradients."""
+    """Say before each backward whether it reduces the gradients, and whether it frees the gathered weights."""
     if isinstance(model, FSDPModule):
         model.set_requires_gradient_sync(zero >= 2 or last_microbatch)
+        model.set_reshard_after_backward(zero == 3 or last_microbatch)
 
 
 def sum_replicated_gradients(model: nn.Module, mesh: DeviceMesh) -> None:

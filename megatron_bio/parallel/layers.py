@@ -150,6 +150,8 @@ class VocabParallelEmbedding(ParallelLayer):
         foreign = (ids < first) | (ids >= first + weight.shape[0])
         found = F.embedding((ids - first).masked_fill(foreign, 0), weight)
         found = found.masked_fill(foreign[..., None], 0.0).transpose(0, 1).to(self.compute_dtype)
+        # The residual stream keeps this order in memory: for layer norms, and because messages must be contiguous.
+        found = found.contiguous()
         leave = collectives.reduce_scatter if self.splits_sequence else collectives.reduce
         return leave(found, self.group)
 

@@ -8,6 +8,7 @@ its loss itself, so that several losses need no special case. Sources: 1f1b and 
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -33,6 +34,23 @@ _SCHEDULES = {
 Batch = dict[str, Tensor]
 ENTRANCE = "tokens"
 """The field that the first stage takes where the others take hidden states."""
+
+
+class _ReceivedHidden(torch.autograd.Function):
+    """Identity; the gradient, which goes back as a message, is contiguous."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor) -> Tensor:
+        return hidden.view_as(hidden)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return grad.contiguous()
+
+
+def received(hidden: Tensor) -> Tensor:
+    """Return the hidden states of the stage before, for use in this one."""
+    return _ReceivedHidden.apply(hidden)
 
 
 class Pipeline:
