@@ -1,7 +1,7 @@
 """Bytes that one microbatch keeps for the backward, tensor by tensor, as the layers of this library save them.
 
-Legend as in `planning.layout`; e bytes of an element of the computation. Formulas count what autograd saves, each storage once. On CUDA
-attention may keep one more copy of its output, [S, R, H / t] per layer, when its kernel writes another order of dimensions.
+Legend as in `planning.layout`; e bytes of an element of the computation. Formulas count what autograd saves, each storage once.
+On CUDA attention may keep one more copy of its output, [S, R, H / t] per layer, when its kernel writes another order of dimensions.
 """
 
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from megatron_bio.config.stages import Stage
 from megatron_bio.planning.layout import Layout, Workload
 
 _SOFTMAX, _KEEP = 4, 1
-# Of a layer's forward with attention dropout: scores and probabilities in the dtype of the computation, the float32 softmax, and the
-# hash with two intermediate results, int32 each.
+# Of a layer's forward with attention dropout: scores and probabilities in the dtype of the computation, the float32
+# softmax, and the hash with two intermediate results, int32 each.
 _HASH = 12
 
 
@@ -108,7 +108,8 @@ def embedding_bytes(workload: Workload, layout: Layout) -> int:
 def head_bytes(workload: Workload, layout: Layout) -> HeadBytes:
     """Return what final layer norm, output layer and loss keep.
 
-    The loss makes float32 probabilities of the logits; the backward makes as much again, and a copy in the dtype of the computation.
+    The loss makes float32 probabilities of the logits; the backward makes as much again, and a copy in the dtype of the
+    computation.
     """
     model, tp, e = workload.model, layout.parallel.tensor_parallel, workload.element_bytes
     rows, hidden = layout.micro_batch_size, model.hidden_size
@@ -140,4 +141,6 @@ def saved_bytes(workload: Workload, layout: Layout) -> int:
     assert layout.parallel.pipeline_parallel == 1, "a pipeline keeps several microbatches"
     (stage,) = layout.stages(workload, 0)
     head = head_bytes(workload, layout)
-    return stage_bytes(workload, layout, stage, block_bytes(workload, layout)) + head.kept + head.probabilities
+    return (
+        stage_bytes(workload, layout, stage, block_bytes(workload, layout)) + head.kept + head.probabilities
+    )

@@ -69,7 +69,10 @@ class Layout:
     @property
     def splits_backward(self) -> bool:
         """Whether the schedule computes weight gradients apart, for which weights are gathered in float32."""
-        return self.parallel.pipeline_parallel > 1 and self.parallel.pipeline_schedule in ("zero_bubble", "zbv")
+        return self.parallel.pipeline_parallel > 1 and self.parallel.pipeline_schedule in (
+            "zero_bubble",
+            "zbv",
+        )
 
     def microbatches(self, workload: Workload) -> int:
         """Return M."""

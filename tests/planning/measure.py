@@ -8,10 +8,14 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.distributed.tensor import DTensor
 
 from megatron_bio.config.model import ModelConfig
+from megatron_bio.config.parallel import ParallelConfig
+from megatron_bio.config.training import OptimizerConfig
 from megatron_bio.models.build import build_model
+from megatron_bio.parallel.data_parallel import set_gradient_reduction, shard_data_parallel
 from megatron_bio.parallel.layers import TensorParallel
 from megatron_bio.parallel.mesh import MeshShape, build_mesh
 from megatron_bio.parallel.parameters import initialize
+from megatron_bio.training.optimizer import build_optimizer
 
 
 def local(tensor: Tensor) -> Tensor:
@@ -73,3 +77,32 @@ def saved_bytes(
         by_shape[shape] = by_shape.get(shape, 0) + size
     sums[: built.num_losses].sum().backward()
     return {"all": sum(by_shape.values())} | by_shape
+
+
+def trained_bytes(model: ModelConfig, parallel: dict[str, Any], optimizer: OptimizerConfig) -> dict[str, int]:
+    """Train one step of two microbatches; return the bytes of weights, gradients and moments that this rank holds."""
+    layout = ParallelConfig(**parallel)
+    shard = layout.shard_size(layout.data_parallel or 1)
+    mesh = build_mesh(MeshShape(tp=layout.tensor_parallel, dp_shard=shard), "cpu")
+    splits = layout.sequence_parallel
+    built: Any = build_model(model, TensorParallel(mesh["tp"], splits, torch.bfloat16))
+    initialize(built, 1)
+    blocks = getattr(built.layers, "values", lambda: built.layers)()
+    shard_data_parallel(built, blocks, mesh, zero=layout.zero, compute_dtype=torch.bfloat16)
+    adamw = build_optimizer(built, optimizer)
+    built.train()
+    for last in (False, True):
+        set_gradient_reduction(built, zero=layout.zero, last_microbatch=last)
+        built(**batch(model, 2, 16, 8))[: built.num_losses].sum().backward()
+    adamw.step()
+    parameters = list(built.parameters())
+    moments = [tensor for state in adamw.state.values() for name, tensor in state.items() if name != "step"]
+
+    def total(tensors: list[Tensor]) -> int:
+        return sum(local(tensor).numel() * tensor.element_size() for tensor in tensors)
+
+    return {
+        "weights": total(parameters),
+        "gradients": total([p.grad for p in parameters]),
+        "optimizer": total(moments),
+    }

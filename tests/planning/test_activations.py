@@ -68,10 +68,18 @@ def layout(case: Case, **more: object) -> Layout:
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_predicted_is_within_ten_percent_of_the_saved_tensors(pool: Pool, case: Case) -> None:
+def test_predicted_is_what_autograd_saves(pool: Pool, case: Case) -> None:
     work = workload(case)
-    arguments = (work.model, DTYPES[case.precision], case.rows, LENGTH, work.predictions, case.tp, case.sequence)
+    arguments = (
+        work.model,
+        DTYPES[case.precision],
+        case.rows,
+        LENGTH,
+        work.predictions,
+        case.tp,
+        case.sequence,
+    )
     measured = pool.run(saved_bytes, case.tp, *arguments)
     predicted = predicted_bytes(work, layout(case))
     for rank in measured:
-        assert predicted == pytest.approx(rank["all"], rel=0.1), f"predicted {predicted:,}, saved {rank}"
+        assert predicted == pytest.approx(rank["all"], rel=0.03), f"predicted {predicted:,}, saved {rank}"
