@@ -101,6 +101,23 @@ STAGES = (
 )
 HELPERS = (
     Verb(
+        name="plan",
+        options="megatron_bio.config.plan:PlanOptions",
+        function="megatron_bio.planning.plan:plan",
+        summary="which layouts of a model fit on a cluster, how fast, at what cost",
+        description=(
+            "For a model, a global batch and a cluster it lists the layouts that fit, with memory per GPU by part, predicted step\n"
+            "time, tokens/s, MFU, days and GPU-hours, says which is best and why, and prints the lines for the recipe. It is\n"
+            "arithmetic: no GPU is needed. docs/planning.md has the formulas and how well they agree with published runs."
+        ),
+        examples=(
+            "megatron-bio plan --model.preset biomedlm-2.7b --global_batch_size 1024 --cluster.gpu A100-40GB --cluster.gpus 128 "
+            "--token_budget 300e9",
+            "megatron-bio plan --model.preset biomegatron-345m --model.vocab_size 30000 --global_batch_size 1024 "
+            "--cluster.gpu H200",
+        ),
+    ),
+    Verb(
         name="inspect",
         options="megatron_bio.config.inspect:InspectOptions",
         function="megatron_bio.inspection:inspect",

@@ -29,6 +29,8 @@ class Gpu:
     """GiB that the driver reports."""
     bandwidth: float
     """GB/s of the GPU's own memory."""
+    link: float
+    """GB/s to the other GPUs of a node, one direction: NVLink where the type has it between all of them, else PCIe."""
 
     def peak(self, precision: str) -> float | None:
         """Return the dense peak in TFLOP/s of fp32, bf16 or fp16; None where the hardware lacks it."""
@@ -42,6 +44,7 @@ def _gpu(
     fp32: float,
     memory: float,
     bandwidth: float,
+    link: float,
     *device_names: str,
     bf16: bool = True,
 ) -> Gpu:
@@ -53,30 +56,31 @@ def _gpu(
         fp32=fp32,
         memory=memory,
         bandwidth=bandwidth,
+        link=link,
     )
 
 
 GPUS = (
-    _gpu("A100-40GB", 312.0, 19.5, 39.6, 1555.0, "A100-SXM4-40GB", "A100-PCIE-40GB"),
-    _gpu("A100-80GB", 312.0, 19.5, 79.4, 2039.0, "A100-SXM4-80GB", "A100-SXM-80GB"),
-    _gpu("A100-80GB-PCIe", 312.0, 19.5, 79.4, 1935.0, "A100 80GB PCIe", "A100-PCIE-80GB"),
-    _gpu("H100-SXM", 989.4, 66.9, 79.2, 3350.0, "H100 80GB HBM3", "H100 SXM5 80GB"),
-    _gpu("H100-PCIe", 756.0, 51.0, 79.2, 2000.0, "H100 PCIe"),
-    _gpu("H100-NVL", 835.5, 60.0, 93.1, 3900.0, "H100 NVL"),
-    _gpu("GH200", 989.4, 66.9, 94.5, 4000.0, "GH200 480GB"),
-    _gpu("H200", 989.4, 66.9, 139.8, 4800.0, "H200"),
-    _gpu("H200-NVL", 835.5, 60.0, 139.8, 4800.0, "H200 NVL"),
-    _gpu("B200", 2250.0, 75.0, 178.4, 7700.0, "B200"),
-    _gpu("V100-16GB", 125.0, 15.7, 15.8, 900.0, "V100-SXM2-16GB", bf16=False),
-    _gpu("V100-32GB", 125.0, 15.7, 31.7, 900.0, "V100-SXM2-32GB", bf16=False),
-    _gpu("V100-32GB-PCIe", 112.0, 14.0, 31.7, 900.0, "V100-PCIE-32GB", bf16=False),
-    _gpu("A10", 125.0, 31.2, 22.1, 600.0, "A10"),
-    _gpu("A30", 165.0, 10.3, 23.6, 933.0, "A30"),
-    _gpu("A40", 149.7, 37.4, 44.5, 696.0, "A40"),
-    _gpu("RTX-A6000", 154.8, 38.7, 47.5, 768.0, "RTX A6000"),
-    _gpu("RTX-4090", 165.2, 82.6, 23.6, 1008.0, "RTX 4090"),
-    _gpu("L4", 121.0, 30.3, 22.0, 300.0, "L4"),
-    _gpu("L40S", 362.0, 91.6, 44.5, 864.0, "L40S"),
+    _gpu("A100-40GB", 312.0, 19.5, 39.6, 1555.0, 300.0, "A100-SXM4-40GB", "A100-PCIE-40GB"),
+    _gpu("A100-80GB", 312.0, 19.5, 79.4, 2039.0, 300.0, "A100-SXM4-80GB", "A100-SXM-80GB"),
+    _gpu("A100-80GB-PCIe", 312.0, 19.5, 79.4, 1935.0, 25.0, "A100 80GB PCIe", "A100-PCIE-80GB"),
+    _gpu("H100-SXM", 989.4, 66.9, 79.2, 3350.0, 450.0, "H100 80GB HBM3", "H100 SXM5 80GB"),
+    _gpu("H100-PCIe", 756.0, 51.0, 79.2, 2000.0, 50.0, "H100 PCIe"),
+    _gpu("H100-NVL", 835.5, 60.0, 93.1, 3900.0, 50.0, "H100 NVL"),
+    _gpu("GH200", 989.4, 66.9, 94.5, 4000.0, 450.0, "GH200 480GB"),
+    _gpu("H200", 989.4, 66.9, 139.8, 4800.0, 450.0, "H200"),
+    _gpu("H200-NVL", 835.5, 60.0, 139.8, 4800.0, 450.0, "H200 NVL"),
+    _gpu("B200", 2250.0, 75.0, 178.4, 7700.0, 900.0, "B200"),
+    _gpu("V100-16GB", 125.0, 15.7, 15.8, 900.0, 150.0, "V100-SXM2-16GB", bf16=False),
+    _gpu("V100-32GB", 125.0, 15.7, 31.7, 900.0, 150.0, "V100-SXM2-32GB", bf16=False),
+    _gpu("V100-32GB-PCIe", 112.0, 14.0, 31.7, 900.0, 12.0, "V100-PCIE-32GB", bf16=False),
+    _gpu("A10", 125.0, 31.2, 22.1, 600.0, 25.0, "A10"),
+    _gpu("A30", 165.0, 10.3, 23.6, 933.0, 25.0, "A30"),
+    _gpu("A40", 149.7, 37.4, 44.5, 696.0, 25.0, "A40"),
+    _gpu("RTX-A6000", 154.8, 38.7, 47.5, 768.0, 25.0, "RTX A6000"),
+    _gpu("RTX-4090", 165.2, 82.6, 23.6, 1008.0, 25.0, "RTX 4090"),
+    _gpu("L4", 121.0, 30.3, 22.0, 300.0, 25.0, "L4"),
+    _gpu("L40S", 362.0, 91.6, 44.5, 864.0, 25.0, "L40S"),
 )
 """All known types. Memory is what is left of the data sheet's number after ECC and the driver's own, about 1 %."""
 

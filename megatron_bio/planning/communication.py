@@ -1,7 +1,7 @@
 """Seconds that messages take, as far as nothing can be computed meanwhile.
 
-Legend as in `planning.layout`; d ranks share one copy of the state, e bytes of an element. A ring moves (n - 1) / n of a gathered or
-scattered tensor over each rank's link, an all-reduce twice that.
+Legend as in `planning.layout`; d ranks share one copy of the state, e bytes of an element. A ring moves (n - 1) / n of a
+gathered or scattered tensor over each rank's link, an all-reduce twice that.
 """
 
 from megatron_bio.planning.cluster import Cluster

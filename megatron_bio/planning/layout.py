@@ -5,10 +5,11 @@ inside the MLP, V rows of the word table, N heads, t tensor-parallel, p pipeline
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.config.model import ModelConfig
-from megatron_bio.config.parallel import ParallelConfig
+from megatron_bio.config.parallel import ParallelConfig, Schedule
 from megatron_bio.config.stages import Stage, all_stages, stages_of_rank
 
 
@@ -80,7 +81,30 @@ class Layout:
 
     def stages(self, workload: Workload, pipeline_rank: int) -> tuple[Stage, ...]:
         """Return what one rank of the pipeline holds."""
-        return stages_of_rank(workload.model.num_layers, self.parallel, pipeline_rank)
+        return self._all_stages(workload)[pipeline_rank]
+
+    def distinct_ranks(self, workload: Workload) -> list[int]:
+        """Return ranks of the pipeline of which every other one holds the same and keeps no more microbatches than one of them."""
+        kinds: dict[tuple[tuple[bool, bool, int, int], ...], int] = {}
+        for rank, stages in enumerate(self._all_stages(workload)):
+            kind = tuple(
+                (stage.first, stage.last, len(stage.layers), self.recomputed_layers(stage))
+                for stage in stages
+            )
+            kinds.setdefault(kind, rank)  # the lower the rank, the more it keeps
+        return list(kinds.values())
+
+    def _all_stages(self, workload: Workload) -> tuple[tuple[Stage, ...], ...]:
+        parallel = self.parallel
+        if parallel.layers_per_stage:
+            layers, ranks = workload.model.num_layers, range(parallel.pipeline_parallel)
+            return tuple(stages_of_rank(layers, parallel, rank) for rank in ranks)
+        return _even_stages(
+            workload.model.num_layers,
+            parallel.pipeline_parallel,
+            parallel.pipeline_schedule,
+            parallel.stages_per_rank,
+        )
 
     def recomputed_layers(self, stage: Stage) -> int:
         """Return how many layers of a stage are computed again in the backward."""
@@ -108,6 +132,17 @@ class Layout:
         started = (stages - 1) * one_round + behind + 1
         waiting = behind if parallel.pipeline_schedule == "interleaved" else pipeline_rank
         return min(started + waiting, stages * count)
+
+
+@lru_cache(maxsize=128)
+def _even_stages(
+    num_layers: int, pipeline_parallel: int, schedule: Schedule, stages_per_rank: int | None
+) -> tuple[tuple[Stage, ...], ...]:
+    """Return the stages of every rank; many layouts differ in other things only."""
+    parallel = ParallelConfig(
+        pipeline_parallel=pipeline_parallel, pipeline_schedule=schedule, stages_per_rank=stages_per_rank
+    )
+    return tuple(stages_of_rank(num_layers, parallel, rank) for rank in range(pipeline_parallel))
 
 
 def layout_problem(workload: Workload, layout: Layout) -> str | None:

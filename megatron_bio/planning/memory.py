@@ -122,7 +122,7 @@ def rank_memory(workload: Workload, layout: Layout, pipeline_rank: int) -> Memor
 
 def peak_memory(workload: Workload, layout: Layout) -> Memory:
     """Return the memory of the GPU that needs most."""
-    ranks = range(layout.parallel.pipeline_parallel)
+    ranks = layout.distinct_ranks(workload)
     return max((rank_memory(workload, layout, rank) for rank in ranks), key=lambda memory: memory.total)
 
 

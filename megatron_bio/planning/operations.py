@@ -1,7 +1,7 @@
 """What one rank computes for a microbatch: floating point operations, bytes through its memory, kernels.
 
-Legend as in `planning.layout`; e bytes of an element. Matrix products are counted in operations; everything between them is limited by
-memory, so it is counted in bytes read and written, kernel by kernel as torch runs them one after another.
+Legend as in `planning.layout`; e bytes of an element. Matrix products are counted in operations; everything between them is
+limited by memory, so it is counted in bytes read and written, kernel by kernel as torch runs them one after another.
 """
 
 from dataclasses import dataclass
@@ -26,9 +26,7 @@ class Work:
 
     def __add__(self, other: "Work") -> "Work":
         """Add up."""
-        return Work(
-            self.flops + other.flops, self.traffic + other.traffic, self.kernels + other.kernels
-        )
+        return Work(self.flops + other.flops, self.traffic + other.traffic, self.kernels + other.kernels)
 
     def times(self, count: float) -> "Work":
         """Repeat."""

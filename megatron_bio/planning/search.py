@@ -11,6 +11,7 @@ from megatron_bio.planning.memory import Memory, peak_memory
 from megatron_bio.planning.step_time import StepTime, flops_utilisation, step_time
 
 GIB = 2**30
+_PCIE = 25.0
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,17 @@ class Plan:
     closest: tuple[Layout, Memory] | None
     """Of those that are too large, the smallest."""
 
+    @property
+    def best(self) -> Candidate:
+        """The fastest, or what splits the model less and is as fast within 1 %."""
+        limit = 1.01 * self.fitting[0].time.total
+        close = [one for one in self.fitting if one.time.total <= limit]
+        return min(close, key=lambda one: (_pieces(one.layout), one.time.total))
+
+
+def _pieces(layout: Layout) -> int:
+    return layout.parallel.tensor_parallel * layout.parallel.pipeline_parallel
+
 
 def workload_of(options: PlanOptions) -> Workload:
     """Return the step that the options describe."""
@@ -66,7 +78,7 @@ def cluster_of(options: PlanOptions) -> Cluster:
         bandwidth=bandwidth,
         gpus=given.gpus,
         gpus_per_node=min(given.gpus, given.gpus_per_node),
-        intra_node=given.intra_node_gb_per_second,
+        intra_node=given.intra_node_gb_per_second or (known.link if known else None) or _PCIE,
         inter_node=given.inter_node_gb_per_second,
     )
 
@@ -124,9 +136,11 @@ class _Finder:
 
     def _refuse(self, layout: Layout, memory: Memory) -> None:
         state = memory.weights + memory.gradients + memory.optimizer
-        cause = "weights, gradients and optimizer state" if state > self._usable else "activations and buffers"
+        cause = (
+            "weights, gradients and optimizer state" if state > self._usable else "activations and buffers"
+        )
         self.refused[f"too little memory: {cause}"] += 1
-        if self.closest is None or memory.total < self.closest[1].total:
+        if self.closest is None or memory.total <= self.closest[1].total:
             self.closest = layout, memory
 
 
@@ -142,4 +156,4 @@ def without_attention_dropout(plan: Plan) -> float | None:
         return None
     model = replace(plan.workload.model, attention_dropout=0.0)
     workload = replace(plan.workload, model=model)
-    return step_time(workload, plan.fitting[0].layout, plan.cluster).total
+    return step_time(workload, plan.best.layout, plan.cluster).total

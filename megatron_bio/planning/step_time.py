@@ -1,7 +1,7 @@
 """Seconds of an optimizer step, from operations, bytes and links.
 
-Two constants are fitted (`docs/planning.md` says on what): the part of the peak that matrix products reach on a GPU of 312 TFLOP/s, and
-how it falls with the peak. The others are plain assumptions, named here.
+Two constants are fitted (`docs/planning.md` says on what): the part of the peak that matrix products reach on a GPU of 312 TFLOP/s,
+and how it falls with the peak. The others are plain assumptions, named here.
 """
 
 from dataclasses import dataclass
@@ -52,19 +52,22 @@ class StepTime:
     @property
     def total(self) -> float:
         """The step."""
-        return sum(vars(self).values())
+        parts = (self.compute, self.tensor_parallel, self.pipeline, self.bubble)
+        return sum(parts) + self.data_parallel + self.optimizer
 
 
 def matmul_share(peak: float) -> float:
     """Return the part of a peak in TFLOP/s that matrix products reach."""
-    return min(LARGEST_SHARE, MATMUL_SHARE * (peak / REFERENCE_PEAK) ** -PEAK_EXPONENT)
+    share: float = MATMUL_SHARE * (peak / REFERENCE_PEAK) ** -PEAK_EXPONENT
+    return min(LARGEST_SHARE, share)
 
 
 def step_time(workload: Workload, layout: Layout, cluster: Cluster) -> StepTime:
     """Return the time of one optimizer step; the slowest rank of the pipeline sets the pace."""
     microbatches = layout.microbatches(workload)
+    ranks = layout.distinct_ranks(workload)
     computes, sends, waits = [], [], []
-    for rank in range(layout.parallel.pipeline_parallel):
+    for rank in ranks:
         computes.append(_microbatch_seconds(workload, layout, cluster, rank))
         stages = layout.stages(workload, rank)
         layers = sum(len(stage.layers) for stage in stages)
@@ -73,7 +76,7 @@ def step_time(workload: Workload, layout: Layout, cluster: Cluster) -> StepTime:
         waits.append(computes[-1] + sends[-1])
     slowest = waits.index(max(waits))
     compute, tensor = computes[slowest] * microbatches, sends[slowest] * microbatches
-    elements = rank_elements(workload, layout, slowest)
+    elements = rank_elements(workload, layout, ranks[slowest])
     beside, after = data_parallel_seconds(workload, layout, cluster, elements)
     units = max(1, elements.blocks // elements.largest_block) + 1
     update = _FUSED_UPDATE_BYTES if workload.fused_optimizer else _UPDATE_BYTES
@@ -102,8 +105,8 @@ def _microbatch_seconds(workload: Workload, layout: Layout, cluster: Cluster, ra
 def bubble_microbatches(workload: Workload, layout: Layout) -> float:
     """Return how long a rank waits in a step, in times of one microbatch.
 
-    1f1b: p - 1. interleaved: (p - 1) / v with v stages per rank. zero_bubble: a third of that, because weight gradients, a third of the
-    work, fill the gaps twice. zbv: none from 2 p microbatches on, below a third of 1f1b's.
+    1f1b: p - 1. interleaved: (p - 1) / v with v stages per rank. zero_bubble: a third of that, because weight gradients, a third
+    of the work, fill the gaps twice. zbv: none from 2 p microbatches on, below a third of 1f1b's.
     """
     parallel = layout.parallel
     waiting = parallel.pipeline_parallel - 1.0

@@ -1,8 +1,9 @@
 """Published training speeds, with what their sources do not state marked as assumed.
 
-llm-foundry: MosaicML, scripts/train/benchmarking/README.md (tokens per second and GPU; FSDP, no recomputation). The model shapes are
-MPT's and reproduce the published MFU by arithmetic. Assumed: 8 GPUs where a row names no number, about 2 million tokens per step,
-microbatches of 8 rows at 1024 or more positions and 32 at 512, NVLink's 300 (A100) or 450 (H100) GB/s, 25 GB/s per GPU between nodes.
+llm-foundry: MosaicML, scripts/train/benchmarking/README.md (tokens per second and GPU; FSDP, no recomputation). The model shapes
+are MPT's and reproduce the published MFU by arithmetic. Assumed: 8 GPUs where a row names no number, about 2 million tokens per
+step, microbatches of 8 rows at 1024 or more positions and 32 at 512, NVLink's 300 (A100) or 450 (H100) GB/s, 25 GB/s per GPU
+between nodes, 80 GB of memory where a row says A100 only.
 Megatron-LM: README of core 0.5; layouts of Korthikanti et al., arXiv 2205.05198, table 3 (sequence 2048, sequence parallelism and
 selective recomputation). Its kernels fuse dropout, so it is left out here.
 """
@@ -83,8 +84,11 @@ class Row:
         if self.tokens:
             return self.tokens
         layers, hidden, _ = self.shape
-        flops = 72 * layers * hidden**2 * (
-            1 + self.length / (6 * hidden) + self.vocabulary / (12 * hidden * layers)
+        flops = (
+            72
+            * layers
+            * hidden**2
+            * (1 + self.length / (6 * hidden) + self.vocabulary / (12 * hidden * layers))
         )
         return self.mfu * self.cluster.peak * 1e12 / flops
 
@@ -121,7 +125,13 @@ def _foundry(
 
 
 def _megatron(
-    name: str, shape: tuple[int, int, int], pipeline: int, stages: int, batch: int, micro_batch: int, mfu: float
+    name: str,
+    shape: tuple[int, int, int],
+    pipeline: int,
+    stages: int,
+    batch: int,
+    micro_batch: int,
+    mfu: float,
 ) -> Row:
     layout: dict[str, Any] = {"tensor_parallel": 8, "pipeline_parallel": pipeline, "recompute": "selective"}
     if stages > 1:

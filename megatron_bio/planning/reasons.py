@@ -1,0 +1,77 @@
+"""Why one layout is better than the others, and why none fits, in sentences."""
+
+from megatron_bio.config.errors import UserError
+from megatron_bio.planning.layout import Layout
+from megatron_bio.planning.memory import Memory
+from megatron_bio.planning.search import GIB, Candidate, Plan
+
+_CAUSES = {
+    "compute": "it computes longer (smaller products, recomputation or more casts of weights)",
+    "tensor_parallel": "it waits for tensor-parallel messages in every layer",
+    "pipeline": "it waits for sends between stages",
+    "bubble": "its pipeline has a longer bubble",
+    "data_parallel": "more of its data-parallel messages cannot be hidden",
+    "optimizer": "its optimizer updates more elements on each GPU",
+}
+
+
+class NothingFitsError(UserError):
+    """No layout of the cluster can train the model with this batch."""
+
+
+def why_best(plan: Plan) -> str:
+    """Compare the fastest layout with the fastest that splits the model otherwise."""
+    best = plan.best
+    sentence = f"It needs {best.memory.total / GIB:.1f} of {plan.usable / GIB:.1f} GiB and takes {best.time.total:.3g} s per step"
+    other = next((one for one in plan.fitting if _split(one) != _split(best)), None)
+    if other is None:
+        return f"{sentence}; nothing that splits the model otherwise fits."
+    slower = other.time.total / best.time.total - 1
+    words = f"tensor_parallel {other.layout.parallel.tensor_parallel}, pipeline_parallel {other.layout.parallel.pipeline_parallel}"
+    if slower < 0.01:
+        return f"{sentence}; {words} is as fast within 1 %."
+    cause = max(vars(best.time), key=lambda name: getattr(other.time, name) - getattr(best.time, name))
+    return f"{sentence}. The fastest other split ({words}) takes {slower:.0%} longer, mostly because {_CAUSES[cause]}."
+
+
+def _split(one: Candidate) -> tuple[int, int]:
+    return one.layout.parallel.tensor_parallel, one.layout.parallel.pipeline_parallel
+
+
+def nothing_fits(plan: Plan, layout_words: str) -> NothingFitsError:
+    """Return the error that names the closest layout and what to change."""
+    reasons = "; ".join(f"{count} x {reason}" for reason, count in plan.refused.most_common())
+    cluster = plan.cluster
+    where = f"{cluster.gpus} x {cluster.name} ({plan.usable / GIB:.1f} GiB usable of {cluster.memory:g})"
+    if plan.closest is None:
+        return NothingFitsError(
+            f"No layout on {where} is valid: {reasons or 'the fixed options exclude all'}. Choose a --global_batch_size that the "
+            f"data-parallel ranks divide, or free the options that you fixed (--tensor_parallel, --pipeline_parallel, --zero, "
+            f"--micro_batch_size …)."
+        )
+    layout, memory = plan.closest
+    parts = ", ".join(f"{name} {size / GIB:.1f}" for name, size in memory.by_part().items())
+    return NothingFitsError(
+        f"No layout fits on {where}. The closest is {layout_words}: it needs {memory.total / GIB:.1f} GiB ({parts}). "
+        f"{_remedy(plan, layout, memory)} Left out: {reasons}."
+    )
+
+
+def _remedy(plan: Plan, layout: Layout, memory: Memory) -> str:
+    state = memory.weights + memory.gradients + memory.optimizer
+    more = -(-memory.total * plan.cluster.gpus // int(plan.usable))
+    if state > 0.5 * memory.total:
+        return (
+            f"Most of it is weights, gradients and optimizer state, which more GPUs share: try about {more}, or GPUs with more "
+            f"memory."
+        )
+    parallel = layout.parallel
+    freed = []
+    if layout.micro_batch_size > 1:
+        freed.append(f"--micro_batch_size below {layout.micro_batch_size}")
+    if parallel.recompute != "full":
+        freed.append("--recompute full")
+    if parallel.tensor_parallel < plan.cluster.gpus_per_node:
+        freed.append(f"--tensor_parallel above {parallel.tensor_parallel}")
+    allow = f"allow {' or '.join(freed)}, " if freed else ""
+    return f"Most of it is activations and logits: {allow}shorten --sequence_length, or take GPUs with more memory."

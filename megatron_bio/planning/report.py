@@ -1,0 +1,232 @@
+"""A plan as a table, as JSON and as lines of a recipe."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from megatron_bio.config.costs import FLOPS_FORMULA, parameter_count
+from megatron_bio.config.plan import PlanOptions
+from megatron_bio.planning.layout import Layout
+from megatron_bio.planning.reasons import why_best
+from megatron_bio.planning.search import GIB, Candidate, Plan, without_attention_dropout
+
+CAVEAT = (
+    "Speeds rest on two constants fitted to published runs of other libraries, not on measurements with this one; see "
+    "docs/planning.md. Memory is counted from what this library keeps."
+)
+_TRILLION, _DAY = 1e12, 86_400.0
+
+
+def listed(plan: Plan, shown: int) -> list[Candidate]:
+    """Return the fastest microbatch and recomputation of each way to deal the ranks, the fastest `shown` of them."""
+    best: dict[tuple[object, ...], Candidate] = {}
+    for one in plan.fitting:
+        parallel = one.layout.parallel
+        key = (
+            parallel.tensor_parallel,
+            parallel.pipeline_parallel,
+            parallel.pipeline_schedule,
+            parallel.stages_per_rank,
+            parallel.zero,
+            parallel.data_parallel_shard,
+        )
+        best.setdefault(key, one)
+    return list(best.values())[:shown]
+
+
+def as_text(plan: Plan, options: PlanOptions) -> str:
+    """Return the whole report."""
+    shown = listed(plan, options.shown)
+    best = plan.best
+    rows = [_HEADINGS, *([str(number), *_cells(plan, options, one)] for number, one in enumerate(shown, 1))]
+    lines = [*_about(plan, options), "", *_aligned(rows), ""]
+    if options.token_budget is None:
+        lines += ["Days and GPU-hours: give --token_budget.", ""]
+    lines += [f"Best: {layout_words(best.layout)}. {why_best(plan)}", *_advice(plan), ""]
+    lines += [_share_line(best), ""]
+    if plan.refused:
+        lines += [
+            "Left out:",
+            *(f"  {count:>6}  {reason}" for reason, count in plan.refused.most_common()),
+            "",
+        ]
+    return "\n".join([*lines, "For the recipe:", *recipe_lines(plan, options), "", CAVEAT])
+
+
+def as_json(plan: Plan, options: PlanOptions) -> str:
+    """Return the same as JSON; sizes in bytes, times in seconds."""
+    layouts = [
+        {
+            "parallel": asdict(one.layout.parallel),
+            "micro_batch_size": one.layout.micro_batch_size,
+            "microbatches": one.layout.microbatches(plan.workload),
+            "memory": one.memory.by_part() | {"total": one.memory.total},
+            "time": asdict(one.time) | {"total": one.time.total},
+            "mfu": one.mfu,
+            **speed(plan, options, one),
+        }
+        for one in listed(plan, options.shown)
+    ]
+    return json.dumps(
+        {
+            "parameters": parameter_count(plan.workload.model),
+            "cluster": asdict(plan.cluster),
+            "usable_memory": plan.usable,
+            "flops_formula": FLOPS_FORMULA,
+            "layouts": layouts,
+            "best": why_best(plan),
+            "recipe": "\n".join(recipe_lines(plan, options)),
+            "fitting": len(plan.fitting),
+            "left_out": dict(plan.refused),
+            "caveat": CAVEAT,
+        },
+        indent=2,
+    )
+
+
+def speed(plan: Plan, options: PlanOptions, one: Candidate) -> dict[str, float | int | None]:
+    """Return tokens per second and, for a token budget, steps, days and GPU-hours."""
+    tokens = plan.workload.tokens / one.time.total
+    steps = days = hours = None
+    if options.token_budget is not None:
+        steps = train_steps(plan, options.token_budget)
+        seconds = steps * one.time.total
+        days, hours = seconds / _DAY, seconds / 3600 * one.layout.ranks
+    return {"tokens_per_second": tokens, "train_steps": steps, "days": days, "gpu_hours": hours}
+
+
+def train_steps(plan: Plan, tokens: float) -> int:
+    """Return the steps that see at least so many tokens."""
+    return int(-(-tokens // plan.workload.tokens))
+
+
+def layout_words(layout: Layout) -> str:
+    """Return a layout in a few words."""
+    parallel = layout.parallel
+    words = [f"tensor_parallel {parallel.tensor_parallel}"]
+    if parallel.pipeline_parallel > 1:
+        words.append(f"pipeline_parallel {parallel.pipeline_parallel} ({parallel.pipeline_schedule})")
+    words.append(f"data_parallel {layout.data_parallel}")
+    if layout.data_parallel > 1:
+        words.append(f"zero {parallel.zero}")
+    if parallel.data_parallel_shard:
+        words.append(f"shared by {parallel.data_parallel_shard}")
+    words.append(f"micro_batch_size {layout.micro_batch_size}")
+    if parallel.recompute != "none":
+        words.append(f"recompute {_recompute(layout)}")
+    return ", ".join(words)
+
+
+def recipe_lines(plan: Plan, options: PlanOptions) -> list[str]:
+    """Return what to paste into a recipe for the best layout."""
+    layout, parallel = plan.best.layout, plan.best.layout.parallel
+    split: dict[str, Any] = {"tensor_parallel": parallel.tensor_parallel}
+    if parallel.tensor_parallel > 1:
+        split["sequence_parallel"] = str(parallel.sequence_parallel).lower()
+    if parallel.pipeline_parallel > 1:
+        split |= {
+            "pipeline_parallel": parallel.pipeline_parallel,
+            "pipeline_schedule": f'"{parallel.pipeline_schedule}"',
+        }
+        if parallel.stages_per_rank:
+            split["stages_per_rank"] = parallel.stages_per_rank
+    split["data_parallel"] = layout.data_parallel
+    if parallel.data_parallel_shard:
+        split["data_parallel_shard"] = parallel.data_parallel_shard
+    split["zero"] = parallel.zero
+    if parallel.recompute != "none":
+        split |= {"recompute": parallel.recompute, "recompute_every": parallel.recompute_every}
+    training: dict[str, Any] = {
+        "global_batch_size": plan.workload.global_batch_size,
+        "micro_batch_size": layout.micro_batch_size,
+        "precision": plan.workload.precision,
+    }
+    if options.token_budget is not None:
+        training["train_steps"] = train_steps(plan, options.token_budget)
+    return [
+        f"  data: {_flow({'sequence_length': plan.workload.sequence_length})}",
+        f"  parallel: {_flow(split)}",
+        f"  training: {_flow(training)}",
+    ]
+
+
+_HEADINGS = (
+    *("", "tp", "pp", "dp", "zero", "schedule", "rows", "recompute"),
+    *("weights", "gradients", "optimizer", "activations", "logits", "buffers", "GiB"),
+    *("step s", "tokens/s", "MFU", "days", "GPU-hours"),
+)
+
+
+def _cells(plan: Plan, options: PlanOptions, one: Candidate) -> list[str]:
+    parallel, figures = one.layout.parallel, speed(plan, options, one)
+    zero = str(parallel.zero) if one.layout.data_parallel > 1 else "-"
+    if parallel.data_parallel_shard:
+        zero += f"/{parallel.data_parallel_shard}"
+    schedule = str(parallel.pipeline_schedule) if parallel.pipeline_parallel > 1 else "-"
+    if parallel.stages_on_rank > 1:
+        schedule += f" x{parallel.stages_on_rank}"
+    days, hours = figures["days"], figures["gpu_hours"]
+    return [
+        *map(str, (parallel.tensor_parallel, parallel.pipeline_parallel, one.layout.data_parallel)),
+        *(zero, schedule, str(one.layout.micro_batch_size), _recompute(one.layout)),
+        *(f"{size / GIB:.1f}" for size in (*one.memory.by_part().values(), one.memory.total)),
+        f"{one.time.total:.3g}",
+        f"{figures['tokens_per_second']:,.0f}",
+        f"{one.mfu:.1%}",
+        f"{days:.2f}" if days is not None else "-",
+        f"{hours:,.0f}" if hours is not None else "-",
+    ]
+
+
+def _about(plan: Plan, options: PlanOptions) -> list[str]:
+    work, cluster = plan.workload, plan.cluster
+    count = sum(parameter_count(work.model).values())
+    nodes = (
+        f"{cluster.gpus // cluster.gpus_per_node} nodes of " if cluster.gpus > cluster.gpus_per_node else ""
+    )
+    slots = "" if work.model.architecture == "gpt" else f" ({work.predictions} masked slots)"
+    return [
+        f"{work.model.architecture} of {count:,} parameters; {work.global_batch_size} rows of {work.sequence_length} tokens{slots} "
+        f"per step, {work.precision}",
+        f"{nodes}{cluster.gpus_per_node} x {cluster.name}: peak {cluster.peak:g} TFLOP/s, {cluster.memory:g} GiB of which "
+        f"{plan.usable / GIB:.1f} are used, {cluster.intra_node:g} GB/s inside a node"
+        + (f", {cluster.inter_node:g} between nodes" if nodes else ""),
+        f"{len(plan.fitting)} layouts fit; memory in GiB of the GPU that needs most. MFU counts {FLOPS_FORMULA}.",
+    ]
+
+
+def _advice(plan: Plan) -> list[str]:
+    seconds = without_attention_dropout(plan)
+    if seconds is None or seconds > 0.95 * plan.best.time.total:
+        return []
+    return [
+        f"Attention dropout takes {1 - seconds / plan.best.time.total:.0%} of the step, because it runs apart from the "
+        f"attention kernel; with model.attention_dropout 0 a step takes {seconds:.3g} s."
+    ]
+
+
+def _share_line(one: Candidate) -> str:
+    names = {
+        "compute": "computing",
+        "tensor_parallel": "tensor-parallel messages",
+        "pipeline": "sends between stages",
+        "bubble": "pipeline bubble",
+        "data_parallel": "data-parallel messages that nothing hides",
+        "optimizer": "optimizer",
+    }
+    parts = [f"{names[name]} {value / one.time.total:.1%}" for name, value in vars(one.time).items() if value]
+    return f"Its step: {', '.join(parts)}."
+
+
+def _recompute(layout: Layout) -> str:
+    parallel = layout.parallel
+    return parallel.recompute + (f"/{parallel.recompute_every}" if parallel.recompute_every > 1 else "")
+
+
+def _flow(values: dict[str, Any]) -> str:
+    return "{" + ", ".join(f"{name}: {value}" for name, value in values.items()) + "}"
+
+
+def _aligned(rows: list[Any]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
