@@ -111,10 +111,8 @@ HELPERS = (
             "arithmetic: no GPU is needed. docs/planning.md has the formulas and how well they agree with published runs."
         ),
         examples=(
-            "megatron-bio plan --model.preset biomedlm-2.7b --global_batch_size 1024 --cluster.gpu A100-40GB --cluster.gpus 128 "
-            "--token_budget 300e9",
-            "megatron-bio plan --model.preset biomegatron-345m --model.vocab_size 30000 --global_batch_size 1024 "
-            "--cluster.gpu H200",
+            "megatron-bio plan --model.preset biomedlm-2.7b --global_batch_size 1024 --cluster.gpus 128 --token_budget 300e9",
+            "megatron-bio plan --model.preset bert-110m --model.vocab_size 30522 --global_batch_size 256 --cluster.gpu H200",
         ),
     ),
     Verb(

@@ -28,7 +28,7 @@ class ClusterOptions:
     memory_gb_per_second: float | None = None
     """Bandwidth of a GPU's own memory; that of the type when not given."""
     intra_node_gb_per_second: float | None = None
-    """What one GPU can send to others of its node, one direction; when not given that of the type: 300 over an A100's NVLink,
+    """What one GPU can send to others of its node, one direction; when not given what the type has: 300 over an A100's NVLink,
     450 over an H100's, 25 over PCIe 4."""
     inter_node_gb_per_second: float = 25.0
     """One GPU's share of what its node can send to other nodes, one direction: 25 for a 200 Gb/s adapter per GPU, 1.5 for

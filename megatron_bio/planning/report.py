@@ -152,7 +152,7 @@ def recipe_lines(plan: Plan, options: PlanOptions) -> list[str]:
 
 _HEADINGS = (
     *("", "tp", "pp", "dp", "zero", "schedule", "rows", "recompute"),
-    *("weights", "gradients", "optimizer", "activations", "logits", "buffers", "GiB"),
+    *("weights", "grads", "optim", "activ", "logits", "buffers", "GiB"),
     *("step s", "tokens/s", "MFU", "days", "GPU-hours"),
 )
 

@@ -1,0 +1,238 @@
+"""The verb: what it finds is what training takes, and what it says can be pasted, parsed and understood."""
+
+import json
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import pytest
+import yaml
+
+from megatron_bio.cli import main
+from megatron_bio.config.data import DataConfig
+from megatron_bio.config.errors import ConfigurationError
+from megatron_bio.config.model import PRESETS, ModelConfig
+from megatron_bio.config.parallel import ParallelConfig
+from megatron_bio.config.plan import ClusterOptions, PlanOptions
+from megatron_bio.config.pretrain import PretrainConfig
+from megatron_bio.config.training import TrainingConfig
+from megatron_bio.planning.candidates import splits
+from megatron_bio.planning.layout import Layout, layout_problem
+from megatron_bio.planning.memory import peak_memory, rank_memory
+from megatron_bio.planning.reasons import NothingFitsError
+from megatron_bio.planning.report import listed, recipe_lines
+from megatron_bio.planning.search import GIB, cluster_of, search, workload_of
+
+SMALL = [
+    *("plan", "--model.preset", "biomegatron-345m", "--model.vocab_size", "30000"),
+    *("--global_batch_size", "256", "--cluster.gpu", "A100-40GB"),
+]
+
+
+def options(gpus: int = 8, gpu: str = "A100-40GB", **more: Any) -> PlanOptions:
+    cluster = more.pop("cluster", {})
+    model = ModelConfig(**dict(PRESETS[more.pop("preset", "biomedlm-2.7b")]))
+    values = {"global_batch_size": 128} | more
+    return PlanOptions(model=model, cluster=ClusterOptions(gpu=gpu, gpus=gpus, **cluster), **values)
+
+
+def pretrain_takes(plan: PlanOptions, layout: Layout) -> bool:
+    """Whether the real configuration of a run accepts a layout."""
+    try:
+        PretrainConfig(
+            model=plan.model,
+            data=DataConfig(prefixes=["x"], tokenizer="x", sequence_length=plan.row_length),
+            parallel=layout.parallel,
+            training=TrainingConfig(
+                output="x",
+                train_steps=1,
+                global_batch_size=plan.global_batch_size,
+                micro_batch_size=layout.micro_batch_size,
+            ),
+        )
+        rows, rest = divmod(plan.global_batch_size, layout.data_parallel * layout.micro_batch_size)
+        layout.parallel.shard_size(layout.data_parallel)
+        layout.parallel.check_microbatches(rows)
+    except ConfigurationError:
+        return False
+    return rest == 0
+
+
+def test_planner_and_training_refuse_the_same_layouts() -> None:
+    plan = options(sequence_length=1020)
+    grid = product(
+        (1, 2, 4, 8),
+        (1, 2, 4, 32),
+        ("1f1b", "interleaved", "zero_bubble", "zbv"),
+        (1, 2, 3, 8),
+        (1, 3),
+        (True, False),
+    )
+    accepted = refused = 0
+    for tp, pp, schedule, data, rows, sequence in grid:
+        parallel = ParallelConfig(
+            tensor_parallel=tp,
+            pipeline_parallel=pp,
+            pipeline_schedule=schedule,  # type: ignore[arg-type]
+            data_parallel=data,
+            sequence_parallel=sequence,
+        )
+        layout = Layout(parallel=parallel, micro_batch_size=rows)
+        problem = layout_problem(workload_of(plan), layout)
+        assert (problem is None) == pretrain_takes(plan, layout), (parallel, rows, problem)
+        accepted, refused = accepted + (problem is None), refused + (problem is not None)
+    assert accepted > 20 and refused > 20
+
+
+def test_everything_that_fits_is_valid_uses_all_gpus_and_is_in_order() -> None:
+    plan = options(gpus=16, cluster={"gpus_per_node": 4})
+    found = search(plan)
+    assert found.fitting and all(one.layout.ranks == 16 for one in found.fitting)
+    assert all(pretrain_takes(plan, one.layout) for one in found.fitting)
+    assert all(one.layout.parallel.tensor_parallel <= 4 for one in found.fitting)
+    assert all(one.memory.total <= found.usable == 0.9 * 39.6 * GIB for one in found.fitting)
+    times = [one.time.total for one in found.fitting]
+    assert times == sorted(times)
+    assert found.best.time.total <= 1.01 * times[0]
+    assert {one.layout.parallel.data_parallel_shard for one in found.fitting} >= {None, 4}
+    assert len(listed(found, 5)) == 5
+
+
+def test_the_peak_over_distinct_ranks_is_the_peak_over_all() -> None:
+    plan = options(gpus=32)
+    work = workload_of(plan)
+    checked = 0
+    for split in splits(plan, cluster_of(plan)):
+        for kind, every in (("none", 1), ("full", 3)):
+            layout = Layout(parallel=split.parallel(kind, every), micro_batch_size=1)  # type: ignore[arg-type]
+            if layout.parallel.pipeline_parallel == 1 or layout_problem(work, layout):
+                continue
+            ranks = range(layout.parallel.pipeline_parallel)
+            assert peak_memory(work, layout).total == max(
+                rank_memory(work, layout, rank).total for rank in ranks
+            )
+            checked += 1
+    assert checked > 50
+
+
+def test_fixed_options_are_kept() -> None:
+    fixed = {
+        "tensor_parallel": 2,
+        "pipeline_parallel": 2,
+        "zero": 3,
+        "recompute": "full",
+        "micro_batch_size": 2,
+    }
+    found = search(options(**fixed, pipeline_schedule="zbv"))
+    assert found.fitting
+    for one in found.fitting:
+        for name, value in fixed.items():
+            assert getattr(one.layout if name == "micro_batch_size" else one.layout.parallel, name) == value
+        assert one.layout.parallel.pipeline_schedule == "zbv"
+
+
+@pytest.mark.parametrize("fixed", [{}, {"pipeline_parallel": 4, "tensor_parallel": 2, "recompute": "full"}])
+def test_recipe_lines_are_a_recipe(fixed: dict[str, Any]) -> None:
+    plan = options(token_budget=1e9, **fixed)
+    found = search(plan)
+    recipe = yaml.safe_load("\n".join(recipe_lines(found, plan)))
+    given = ParallelConfig(**recipe["parallel"])
+    best = found.best.layout.parallel
+    assert given == replace(best, sequence_parallel=given.sequence_parallel)
+    assert given.sequence_parallel == best.sequence_parallel or best.tensor_parallel == 1
+    steps = -(-(10**9) // (128 * 1024))
+    assert recipe["training"] == {
+        "global_batch_size": 128,
+        "micro_batch_size": found.best.layout.micro_batch_size,
+        "precision": "bf16",
+        "train_steps": steps,
+    }
+    TrainingConfig(output="x", **recipe["training"])
+    assert recipe["data"] == {"sequence_length": 1024}
+
+
+def test_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*SMALL, "--token_budget", "1e9", "--shown", "3"]) == 0
+    text = capsys.readouterr().out
+    for words in (
+        "335,773,058 parameters",
+        "80 masked slots",
+        "GPU-hours",
+        "Best: tensor_parallel 1",
+        "Left out:",
+        "For the recipe:",
+    ):
+        assert words in text
+    assert "other libraries" in text and "Attention dropout takes" in text
+    table = text.split("\n\n")[1].splitlines()
+    assert "tokens/s" in table[0] and [line.split()[0] for line in table[1:]] == ["1", "2", "3"]
+
+
+def test_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*SMALL, "--json", "--token_budget", "1e9"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    first = found["layouts"][0]
+    parts = first["memory"]
+    assert parts["total"] == sum(size for name, size in parts.items() if name != "total")
+    assert set(parts) > {"weights", "gradients", "optimizer", "activations", "logits"}
+    assert first["gpu_hours"] == pytest.approx(first["days"] * 24 * 8)
+    assert first["tokens_per_second"] == pytest.approx(256 * 512 / first["time"]["total"])
+    assert sum(found["parameters"].values()) == 335_773_058
+
+
+def test_nothing_fits_names_the_closest_and_what_to_change() -> None:
+    with pytest.raises(
+        NothingFitsError, match=r"closest is .*needs 4\d\.\d GiB .*optimizer.* try about 3"
+    ) as error:
+        main_plan(options(gpus=1, gpu="RTX-4090"))
+    assert "too little memory" in str(error.value)
+    with pytest.raises(NothingFitsError, match="--micro_batch_size below 128 or --recompute full"):
+        main_plan(options(gpus=1, gpu="A100-80GB", micro_batch_size=128, recompute="none"))
+    with pytest.raises(NothingFitsError, match="does not divide the global batch 127"):
+        main_plan(options(gpus=8, global_batch_size=127, tensor_parallel=1, pipeline_parallel=1))
+
+
+def main_plan(plan: PlanOptions) -> None:
+    from megatron_bio.planning.plan import plan as verb
+
+    verb(plan)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"gpu": "A100"}, "A100-40GB"),
+        ({"gpus": 12}, "whole number of nodes"),
+        ({"reserve": 1.0}, "cluster.reserve"),
+        ({"memory_gib": 0.0}, "cluster.memory_gib"),
+    ],
+)
+def test_impossible_clusters(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        ClusterOptions(**values)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"sequence_length": 2048}, "max_position_embeddings 1024"),
+        ({"gpu": "V100-32GB"}, "tensor cores"),
+        ({"token_budget": 0.0}, "token_budget"),
+        ({"global_batch_size": 0}, "global_batch_size"),
+    ],
+)
+def test_impossible_plans(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        options(**values)
+
+
+def test_a_model_without_vocabulary_is_told_what_to_give() -> None:
+    with pytest.raises(ConfigurationError, match="30522 for BERT's"):
+        PlanOptions(global_batch_size=8)
+
+
+def test_own_numbers_stand_for_an_unknown_gpu() -> None:
+    own = {"memory_gib": 64.0, "peak_tflops": 400.0, "memory_gb_per_second": 1600.0}
+    cluster = cluster_of(options(gpu="MI250", cluster=own))
+    assert (cluster.name, cluster.memory, cluster.peak, cluster.bandwidth) == ("MI250", 64.0, 400.0, 1600.0)
+    assert cluster_of(options(gpu="H200", precision="fp32")).peak == 66.9
