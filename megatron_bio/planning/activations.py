@@ -131,6 +131,8 @@ def stage_bytes(workload: Workload, layout: Layout, stage: Stage, block: BlockBy
     total = (len(stage.layers) - again) * block.kept + again * block.of(layout.parallel.recompute)
     if stage.first:
         total += embedding_bytes(workload, layout)
+    if not stage.first:  # its first layer's input is a receive buffer, counted there
+        total -= block.full
     if not stage.last:  # the schedule holds what it sent until the gradient comes back
         total += block.full
     return total

@@ -169,11 +169,15 @@ def _gathered(workload: Workload, layout: Layout, elements: Elements) -> int:
 
 
 def _messages(workload: Workload, layout: Layout, pipeline_rank: int) -> int:
-    """Return the pipeline's receive buffers: torch keeps one per microbatch and direction for each stage."""
+    """Return what torch's pipeline keeps for every microbatch of a step, done or not.
+
+    A stage has buffers to receive each hidden state and each gradient, and the hidden states' own gradients stay until the
+    next step.
+    """
     if layout.parallel.pipeline_parallel == 1:
         return 0
     hidden = block_bytes(workload, layout).full
-    ends = sum((not stage.first) + (not stage.last) for stage in layout.stages(workload, pipeline_rank))
+    ends = sum(2 * (not stage.first) + (not stage.last) for stage in layout.stages(workload, pipeline_rank))
     return ends * layout.microbatches(workload) * hidden
 
 
