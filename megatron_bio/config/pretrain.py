@@ -1,6 +1,6 @@
 """One pretraining run: its parts, the checks between them, and what a resumed run may change."""
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from typing import Any
 
 from megatron_bio.config.data import DataConfig
@@ -13,7 +13,7 @@ from megatron_bio.config.training import OptimizerConfig, TrainingConfig
 CHANGEABLE_ON_RESUME = {
     "model": {"preset"},
     "data": {"prefixes", "tokenizer"},
-    "optimizer": set[str](),
+    "optimizer": {"implementation"},
     "training": {
         "output",
         "micro_batch_size",
@@ -24,6 +24,13 @@ CHANGEABLE_ON_RESUME = {
         "checkpoint_interval",
         "keep_checkpoints",
         "device",
+        "max_skipped_steps",
+        "compile",
+        "deterministic",
+        "profile_steps",
+        "profile_all_ranks",
+        "wandb_project",
+        "peak_tflops",
     },
 }
 """What does not change the mathematics of a run; the whole of `parallel` belongs to it. Paths of the data may move:
@@ -47,6 +54,7 @@ class PretrainConfig:
 
     def __post_init__(self) -> None:
         """Check what concerns two parts at once."""
+        self.optimizer.check_schedule(self.training.train_steps)
         tp, heads = self.parallel.tensor_parallel, self.model.num_attention_heads
         if heads % tp:
             raise ConfigurationError(
@@ -85,15 +93,29 @@ class PretrainConfig:
 def differences_on_resume(stored: dict[str, Any], config: PretrainConfig) -> list[str]:
     """Return what `config` changes of a checkpoint's configuration although it may not, one line each."""
     lines = []
-    now = asdict(config)
+    now, defaults = asdict(config), _defaults(config)
     for part, free in CHANGEABLE_ON_RESUME.items():
         before = stored.get(part)
         if not isinstance(before, dict):
             lines.append(f"{part}: the checkpoint's configuration lacks it")
             continue
+        # An option that the checkpoint does not know came later; its default is what the run did until then.
+        before = defaults[part] | before
         for name in sorted((set(now[part]) | set(before)) - free):
             old, new = before.get(name), now[part].get(name)
             old, new = (list(v) if isinstance(v, tuple) else v for v in (old, new))
             if old != new:
                 lines.append(f"{part}.{name}: the checkpoint has {old}, the command gives {new}")
     return lines
+
+
+def _defaults(config: PretrainConfig) -> dict[str, dict[str, Any]]:
+    """Return the defaults of the options that have a plain one, by part."""
+    return {
+        part.name: {
+            option.name: option.default
+            for option in fields(getattr(config, part.name))
+            if option.default is not MISSING
+        }
+        for part in fields(config)
+    }

@@ -1,4 +1,4 @@
-"""AdamW with decay on matrices only, and its state by parameter name."""
+"""AdamW in its two published forms, and its state by parameter name."""
 
 import torch
 from torch import Tensor, nn
@@ -9,21 +9,43 @@ _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
-    """Build AdamW (Loshchilov and Hutter, arXiv 1711.05101); biases and layer norms, the 1-d parameters, are not decayed."""
+    """Build the optimizer of `config`; the 1-d parameters, biases and layer norms, are decayed only when it says so.
+
+    A step with gradient g, learning rate r and decay w, k counting the steps made:
+
+        p ← (1 - d) p,  d = r w (adamw)  or  d = (r / r₀) w (decoupled_adamw, r₀ the peak learning rate)
+        m ← β₁ m + (1 - β₁) g,  v ← β₂ v + (1 - β₂) g²
+        p ← p - r (m / (1 - β₁ᵏ)) / (√(v / (1 - β₂ᵏ)) + ε)
+
+    Sources: Loshchilov and Hutter, arXiv 1711.05101; the second form is MosaicML Composer's DecoupledAdamW, with which BioMedLM was
+    trained. As r/r₀ · w = r · (w / r₀), it is the first form with decay w / r₀: BioMedLM's 1.6e-5 at 1.6e-4 is AdamW's 0.1.
+    """
+    decay = config.weight_decay / (config.lr if config.name == "decoupled_adamw" else 1.0)
     parameters = list(model.parameters())
     groups = [
-        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.dim() == 1], "weight_decay": 0.0},
+        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": decay},
+        {
+            "params": [p for p in parameters if p.dim() <= 1],
+            "weight_decay": decay if config.decay_bias_and_norm else 0.0,
+        },
     ]
+    fused = config.implementation == "fused"
     optimizer = torch.optim.AdamW(
-        groups, lr=config.lr, betas=(config.beta1, config.beta2), eps=config.epsilon, foreach=True
+        groups,
+        lr=config.lr,
+        betas=(config.beta1, config.beta2),
+        eps=config.epsilon,
+        foreach=not fused,
+        fused=fused,
     )
     for parameter in parameters:
         # Made now and not at the first step, so that a checkpoint can be loaded into them.
         moments = {
             name: torch.zeros_like(parameter, memory_format=torch.preserve_format) for name in _MOMENTS
         }
-        optimizer.state[parameter] = {"step": torch.tensor(0.0), **moments}
+        # The fused kernel reads the step on the device; foreach would wait for the device to read it.
+        step = torch.tensor(0.0, device=parameter.device if fused else "cpu")
+        optimizer.state[parameter] = {"step": step, **moments}
     return optimizer
 
 

@@ -38,6 +38,41 @@ def pretrain_config(**parts: Any) -> PretrainConfig:
         (lambda: ParallelConfig(tensor_parallel=0), "parallel.tensor_parallel: expected at least 1, found 0"),
         (lambda: OptimizerConfig(lr=1e-4, min_lr=1.0), "optimizer.min_lr: expected 0 <= min_lr <= lr"),
         (
+            lambda: OptimizerConfig(lr_schedule="constant", decay_steps=5),
+            "decay_steps 5 has no meaning with optimizer.lr_schedule constant",
+        ),
+        (
+            lambda: pretrain_config(optimizer=OptimizerConfig(warmup_steps=50, decay_steps=40)),
+            "optimizer.decay_steps 40 is before the end of the warmup at step 50",
+        ),
+        (
+            lambda: pretrain_config(optimizer=OptimizerConfig(warmup_fraction=0.5, decay_steps=49)),
+            r"warmup at step 50 \(warmup_fraction 0.5 of train_steps\)",
+        ),
+        (
+            lambda: OptimizerConfig(name="decoupled_adamw", weight_decay=1.0),
+            "optimizer.weight_decay: decoupled_adamw .* must be below 1; found 1.0",
+        ),
+        (lambda: OptimizerConfig(initial_loss_scale=3.0), "expected a power of 2 from 1 to .* found 3.0"),
+        (
+            lambda: OptimizerConfig(initial_loss_scale=float("inf")),
+            "expected a power of 2 from 1 to .* found inf",
+        ),
+        (lambda: OptimizerConfig(loss_scale_window=0), "loss_scale_window: expected at least 1, found 0"),
+        (
+            lambda: TrainingConfig(output="r", train_steps=9, profile_steps=(3, 2)),
+            "profile_steps: expected two steps FIRST LAST .*, found 3 2",
+        ),
+        (
+            lambda: TrainingConfig(output="r", train_steps=9, profile_all_ranks=True),
+            "profile_all_ranks: it needs training.profile_steps",
+        ),
+        (lambda: TrainingConfig(output="r", train_steps=9, peak_tflops=0.0), "peak_tflops: .* found 0.0"),
+        (
+            lambda: TrainingConfig(output="r", train_steps=9, max_skipped_steps=0),
+            "training.max_skipped_steps: expected at least 1, found 0",
+        ),
+        (
             lambda: TrainingConfig(output="r", train_steps=0),
             "training.train_steps: expected at least 1, found 0",
         ),
@@ -103,3 +138,18 @@ def test_the_layout_may_change_on_resume_and_the_mathematics_may_not() -> None:
 def test_json_s_lists_are_no_difference() -> None:
     config = pretrain_config()
     assert differences_on_resume(json.loads(json.dumps(asdict(config))), config) == []
+
+
+def test_a_checkpoint_from_before_an_option_had_its_default() -> None:
+    config = pretrain_config()
+    stored = asdict(config)
+    del (
+        stored["optimizer"]["name"],
+        stored["training"]["max_skipped_steps"],
+        stored["optimizer"]["decay_steps"],
+    )
+    assert differences_on_resume(stored, config) == []
+    other = replace(config, optimizer=OptimizerConfig(name="decoupled_adamw"))
+    assert differences_on_resume(stored, other) == [
+        "optimizer.name: the checkpoint has adamw, the command gives decoupled_adamw"
+    ]
