@@ -166,7 +166,7 @@ class TrainingConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto takes CUDA devices where there are any."""
     compile: bool = False
-    """Compile each layer with torch.compile: faster on GPUs after some minutes at the start."""
+    """Compile the layers with torch.compile: faster on GPUs after a slow first step."""
     deterministic: bool = False
     """Use only operations that give the same bits every time, and fail where there is none; slower on GPUs."""
     profile_steps: tuple[int, int] | None = None

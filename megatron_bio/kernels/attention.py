@@ -22,7 +22,7 @@ class AttentionDropout:
 
     probability: float
     keys: Tensor
-    layer: int
+    layer: int | Tensor
     site: int
     first_head: int
 

@@ -14,6 +14,7 @@ from torch import Tensor
 _ROUND_1, _ROUND_2 = 0x7FEB352D, 0x846CA68B - (1 << 32)
 _MIX_1, _MIX_2 = 0xFF51AFD7ED558CCD - (1 << 64), 0xC4CEB9FE1A85EC53 - (1 << 64)
 _GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)
+_SITE = 0x632BE59BD9B4E019
 
 
 def _mix64(x: Tensor) -> Tensor:
@@ -33,15 +34,19 @@ def sample_keys(seed: int, sample_ids: Tensor) -> Tensor:
     return _mix64(_mix64(sample_ids + _signed(seed * 2 + 1)) + _GOLDEN)
 
 
-def _site_keys(keys: Tensor, layer: int, site: int) -> tuple[Tensor, Tensor]:
-    mixed = _mix64(keys + _signed((layer * 16 + site + 1) * 0x632BE59BD9B4E019))
+def _site_keys(keys: Tensor, layer: int | Tensor, site: int) -> tuple[Tensor, Tensor]:
+    number = layer * 16 + int(site) + 1
+    # int64 tensors wrap by themselves.
+    offset = number * _SITE if isinstance(number, Tensor) else _signed(number * _SITE)
+    mixed = _mix64(keys + offset)
     return mixed.to(torch.int32), (mixed >> 32).to(torch.int32)
 
 
-def keep_mask(keys: Tensor, element: Tensor, probability: float, layer: int, site: int) -> Tensor:
+def keep_mask(keys: Tensor, element: Tensor, probability: float, layer: int | Tensor, site: int) -> Tensor:
     """Return the bool mask of kept elements.
 
-    `keys` int64 and `element` int32 must broadcast to the wanted shape; `element` is the index inside the sample.
+    `keys` int64 and `element` int32 must broadcast to the wanted shape; `element` is the index inside the sample. `layer` is a
+    number or an int64 tensor of one, [], which a compiled graph takes as an input instead of a constant.
     """
     first, second = _site_keys(keys, layer, site)
     x = element + first
@@ -61,7 +66,7 @@ def _apply(x: Tensor, keep: Tensor, probability: float) -> Tensor:
 
 
 def hidden_dropout(
-    x: Tensor, probability: float, keys: Tensor, *, layer: int, site: int, first_position: int
+    x: Tensor, probability: float, keys: Tensor, *, layer: int | Tensor, site: int, first_position: int
 ) -> Tensor:
     """Drop elements of activations.
 
@@ -77,7 +82,13 @@ def hidden_dropout(
 
 
 def attention_dropout(
-    probabilities: Tensor, probability: float, keys: Tensor, *, layer: int, site: int, first_head: int
+    probabilities: Tensor,
+    probability: float,
+    keys: Tensor,
+    *,
+    layer: int | Tensor,
+    site: int,
+    first_head: int,
 ) -> Tensor:
     """Drop attention probabilities [R, n, S, S] of heads first_head..; keys int64 [R].
 

@@ -1,30 +1,21 @@
-"""What a run reports: one JSON object per log interval and evaluation, a line for people, TensorBoard curves."""
+"""What a run measures between two log lines: means of losses, speed, memory and waiting."""
 
-import json
 import math
-import os
+import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, TextIO
+from typing import TypeVar
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from torch.utils.tensorboard import SummaryWriter
+import torch
+import torch.distributed as dist
+from torch import Tensor
 
-from megatron_bio.models.parts import ModelParts
 from megatron_bio.training.step import StepResult
 
-LOG = "log.jsonl"
+_Item = TypeVar("_Item")
+_GIB = 2.0**30
 
 
 def averages(names: tuple[str, ...], num_losses: int, result: StepResult) -> dict[str, float]:
@@ -38,8 +29,8 @@ def averages(names: tuple[str, ...], num_losses: int, result: StepResult) -> dic
         count = counts[index % num_losses]
         if count:
             means[name.replace("_correct", "_accuracy")] = sums[index] / count
-    means["loss"] = sum(value for name, value in means.items() if name.endswith("_loss"))
-    return means
+    losses = [value for name, value in means.items() if name.endswith("_loss")]
+    return means | ({"loss": sum(losses)} if losses else {})
 
 
 class Window:
@@ -49,19 +40,34 @@ class Window:
         self._clear()
 
     def _clear(self) -> None:
-        self._result: StepResult | None = None
+        self._sums: Tensor | None = None
+        self._counts: Tensor | None = None
+        self._norm: float | None = None
         self._tokens = 0
+        self._waited = 0.0
         self._start = time.perf_counter()
 
     def add(self, result: StepResult, new_tokens: int) -> None:
-        """Add a step."""
-        before = self._result
-        if before is not None:
-            result = StepResult(
-                before.sums + result.sums, before.counts + result.counts, result.gradient_norm
-            )
-        self._result = result
+        """Add a step; one that was skipped counts in the means only if its losses are finite."""
         self._tokens += new_tokens
+        if result.made:
+            self._norm = result.gradient_norm
+        elif not torch.isfinite(result.sums).all():
+            return
+        self._sums = result.sums if self._sums is None else self._sums + result.sums
+        self._counts = result.counts if self._counts is None else self._counts + result.counts
+
+    def waiting_for(self, items: Iterable[_Item]) -> Iterator[_Item]:
+        """Give the items and count the time that each takes to come."""
+        iterator = iter(items)
+        while True:
+            entered = time.perf_counter()
+            try:
+                item = next(iterator)
+            except StopIteration:
+                return
+            self._waited += time.perf_counter() - entered
+            yield item
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -70,98 +76,38 @@ class Window:
         yield
         self._start += time.perf_counter() - entered
 
-    def values(self, model: ModelParts, lr: float) -> dict[str, float]:
-        """Return the averages over the window, and start the next one."""
-        assert self._result is not None, "no step since the last log line"
-        seconds = time.perf_counter() - self._start
-        values = averages(model.metric_names, model.num_losses, self._result)
-        values |= {
-            "lr": lr,
-            "grad_norm": self._result.gradient_norm,
+    def values(
+        self, names: tuple[str, ...], num_losses: int, lr: float, device: torch.device
+    ) -> dict[str, float]:
+        """Return the averages over the window, and start the next one; all ranks call it.
+
+        data_wait, the part of the time in which the loop had no batch, and peak_memory_gib are those of the rank with most.
+        """
+        seconds = max(time.perf_counter() - self._start, 1e-9)
+        means = {}
+        if self._sums is not None and self._counts is not None:
+            means = averages(names, num_losses, StepResult(self._sums, self._counts, 0.0))
+        norm = {} if self._norm is None else {"grad_norm": self._norm}
+        waited, memory = largest_over_ranks([self._waited / seconds, peak_memory(device) / _GIB], device)
+        speed = {
             "tokens_per_second": self._tokens / seconds,
+            "data_wait": waited,
+            "peak_memory_gib": memory,
         }
         self._clear()
-        return values
+        return means | {"lr": lr} | norm | speed
 
 
-class RunLog:
-    """Writes on the first rank only; elsewhere every call does nothing."""
-
-    def __init__(self, output: Path, active: bool, train_steps: int, step: int) -> None:
-        self._active = active
-        self._train_steps = train_steps
-        if not active:
-            return
-        output.mkdir(parents=True, exist_ok=True)
-        _forget_after(output / LOG, step)
-        self._file: TextIO = (output / LOG).open("a", encoding="utf-8")
-        self._board = SummaryWriter(output / "tensorboard", purge_step=step + 1)
-        self._bar = Progress(
-            TextColumn("pretrain"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=not sys.stderr.isatty(),
-        )
-        self._task = self._bar.add_task("pretrain", total=train_steps, completed=step)
-        self._bar.start()
-
-    def note(self, text: str) -> None:
-        """Print a line."""
-        if self._active:
-            print(text, flush=True)
-
-    def advance(self, step: int) -> None:
-        """Move the progress bar."""
-        if self._active:
-            self._bar.update(self._task, completed=step)
-
-    def write(self, kind: str, step: int, values: dict[str, float]) -> None:
-        """Record values of a step: `kind` is train or validation."""
-        if not self._active:
-            return
-        record = {"kind": kind, "step": step, "time": time.time(), **values}
-        self._file.write(json.dumps(record) + "\n")
-        self._file.flush()
-        for name, value in values.items():
-            self._board.add_scalar(f"{kind}/{name}", value, step)
-        shown = "  ".join(f"{name} {_short(name, value)}" for name, value in values.items())
-        self.note(f"{kind:10} step {step:>7}/{self._train_steps}  {shown}")
-
-    def close(self) -> None:
-        """Flush everything."""
-        if self._active:
-            self._bar.stop()
-            os.fsync(self._file.fileno())
-            self._file.close()
-            self._board.close()
+def peak_memory(device: torch.device) -> int:
+    """Return the most bytes that torch had allocated on the GPU, or on a CPU that the process had resident, since its start."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def _short(name: str, value: float) -> str:
-    if name == "lr":
-        return f"{value:.2e}"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4f}"
-
-
-def _forget_after(path: Path, step: int) -> None:
-    """Drop the records after `step`, which a resumed run will write again, and a line that a kill cut short."""
-    if not path.exists():
-        return
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        record = _parsed(line)
-        if record.get("step", math.inf) <= step:
-            kept.append(line + "\n")
-    temporary = path.with_suffix(".partial")
-    temporary.write_text("".join(kept), encoding="utf-8")
-    temporary.replace(path)
-
-
-def _parsed(line: str) -> dict[str, Any]:
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return {}
-    return record if isinstance(record, dict) else {}
+def largest_over_ranks(values: list[float], device: torch.device) -> list[float]:
+    """Return each value's maximum over all ranks; all call it."""
+    tensor = torch.tensor([value if math.isfinite(value) else 0.0 for value in values], device=device)
+    dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
+    return tensor.tolist()

@@ -2,27 +2,39 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 import yaml
 
 from megatron_bio.checkpoint.find import complete_checkpoints
 from megatron_bio.checkpoint.save import save_checkpoint
-from megatron_bio.config.costs import parameter_count
+from megatron_bio.config.costs import parameter_count, parameter_shapes
 from megatron_bio.config.pretrain import PretrainConfig
 from megatron_bio.config.stages import describe_stages
 from megatron_bio.data.build import open_training_data
 from megatron_bio.parallel.parameters import initialize
 from megatron_bio.training.assembly import build_model_parts, distribute
-from megatron_bio.training.batches import RankRows, evaluation_microbatches, training_batches
+from megatron_bio.training.batches import RankRows, StepBatch, evaluation_microbatches, training_batches
+from megatron_bio.training.boards import Board, TensorBoard, WeightsAndBiases, require_wandb
+from megatron_bio.training.compilation import compile_blocks
+from megatron_bio.training.determinism import deterministic_operations
 from megatron_bio.training.interruption import Interruption
 from megatron_bio.training.lock import locked_output
-from megatron_bio.training.metrics import RunLog, Window, averages
+from megatron_bio.training.loss_scale import build_loss_scale
+from megatron_bio.training.metrics import Window, averages
+from megatron_bio.training.nonfinite import bad_parameters, bad_rows, diagnosis
 from megatron_bio.training.optimizer import build_optimizer
+from megatron_bio.training.profiling import StepProfiler
+from megatron_bio.training.run_log import RunLog
 from megatron_bio.training.schedule import learning_rate
 from megatron_bio.training.state import Progress, restore, run_info, run_tensors
 from megatron_bio.training.step import StepResult, evaluate, sum_over_data_parallel, train_step
+from megatron_bio.training.utilisation import build_utilisation
 from megatron_bio.training.world import World, open_world
+
+DTYPES = MappingProxyType({"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16})
+"""What layers compute in."""
 
 
 def pretrain(config: PretrainConfig) -> None:
@@ -30,6 +42,7 @@ def pretrain(config: PretrainConfig) -> None:
     with (
         open_world(config.parallel, config.training.device) as world,
         locked_output(Path(config.training.output)),
+        deterministic_operations(config.training.deterministic),
     ):
         Run(config, world).train()
 
@@ -38,6 +51,7 @@ class Run:
     """One process's part of a run."""
 
     def __init__(self, config: PretrainConfig, world: World) -> None:
+        require_wandb(config.training.wandb_project)
         self.rows = RankRows(
             config.training.global_batch_size,
             config.training.micro_batch_size,
@@ -49,10 +63,12 @@ class Run:
         self.config = config = config.with_vocab_size(self.data.vocab_size)
         self.world = world
         self.output = Path(config.training.output)
-        dtype = torch.bfloat16 if config.training.precision == "bf16" else torch.float32
         layout = config.parallel
+        dtype = DTYPES[config.training.precision]
         self.model = build_model_parts(config.model, layout, world.mesh, world.device, dtype)
         initialize(self.model, config.training.seed)
+        if config.training.compile:
+            compile_blocks(self.model.blocks)
         self.passes = distribute(
             self.model,
             layout,
@@ -61,6 +77,8 @@ class Run:
             sequence_length=config.data.sequence_length,
         )
         self.optimizer = build_optimizer(self.model, config.optimizer)
+        self.loss_scale = build_loss_scale(config.training.precision, config.optimizer)
+        self.utilisation = build_utilisation(config, world.device, world.shape.ranks)
         self.progress = self._restore()
         self.saved_step = self.progress.step
 
@@ -68,7 +86,9 @@ class Run:
         found = complete_checkpoints(self.output / "checkpoints")
         if not found:
             return Progress()
-        return restore(found[-1], self.config, self.model, self.optimizer, self.data.fingerprints)
+        return restore(
+            found[-1], self.config, self.model, self.optimizer, self.loss_scale, self.data.fingerprints
+        )
 
     def train(self) -> None:
         """Train to `training.train_steps`, `training.stop_at_step` or a signal; save at the end in each case."""
@@ -77,22 +97,30 @@ class Run:
             self.progress.step,
             min(training.train_steps, training.stop_at_step or training.train_steps),
         )
-        log = RunLog(self.output, self.world.rank == 0, training.train_steps, start)
+        first = self.world.rank == 0
+        log = RunLog(self.output, first, training.train_steps, start, self._boards(start) if first else ())
         self._announce(log, end)
         window = Window()
+        profiler = StepProfiler(
+            training.profile_steps, self.output, self.world.rank, training.profile_all_ranks
+        )
         batches = training_batches(
             self.data.train, self.rows, range(start, end), training.seed, self.world.device
         )
         with Interruption(self.world.device) as interruption:
-            for batch in batches:
+            for batch in window.waiting_for(batches):
+                profiler.before(self.progress.step + 1)
                 result = self._step(batch.microbatches)
-                tokens = self._advance(batch.real_tokens)
-                window.add(result, tokens)
+                window.add(result, self._advance(result.made, batch.real_tokens))
+                with window.paused():
+                    profiler.after(self.progress.step)
                 log.advance(self.progress.step)
+                self._check_skipped(result, batch)
                 self._report(log, window, end)
                 if interruption.requested():
                     log.note(f"Interrupted at step {self.progress.step}; the same command continues.")
                     break
+        profiler.close()
         self._save()
         if start < end:
             log.note(f"Checkpoint of step {self.progress.step} in {self.output / 'checkpoints'}.")
@@ -107,16 +135,40 @@ class Run:
             self.world.mesh,
             lr=learning_rate(self.progress.step + 1, steps, optimizer),
             clip_grad=optimizer.clip_grad,
+            loss_scale=self.loss_scale.value,
         )
 
-    def _advance(self, own_tokens: int) -> int:
+    def _advance(self, made: bool, own_tokens: int) -> int:
         """Count the step; return the real tokens of its global batch."""
         count = torch.tensor([own_tokens], device=self.world.device)
         tokens = int(sum_over_data_parallel(count, self.world.mesh).item())
-        self.progress.step += 1
-        self.progress.samples += self.config.training.global_batch_size
-        self.progress.tokens += tokens
+        explained = self.loss_scale.update(made)
+        self.progress.count(made, explained, self.config.training.global_batch_size, tokens)
         return tokens
+
+    def _check_skipped(self, result: StepResult, batch: StepBatch) -> None:
+        """End the run when too many steps in a row could not be made."""
+        training, step = self.config.training, self.progress.step
+        if self.progress.skipped_in_a_row < training.max_skipped_steps:
+            return
+        parameters = bad_parameters(self.model)
+        rows = None
+        if self.config.parallel.pipeline_parallel == 1:
+            (whole,) = self.model.parts
+            own = self.rows.of_step(step - 1)
+            rows = bad_rows(batch.microbatches, own, lambda fields: whole(**fields))
+        means = averages(self.model.metric_names, self.model.num_losses, result)
+        size = training.global_batch_size
+        raise diagnosis(
+            step=step,
+            skipped=self.progress.skipped_in_a_row,
+            losses={name: value for name, value in means.items() if name.endswith("_loss")},
+            parameters=parameters,
+            num_parameters=len(parameter_shapes(self.config.model)),
+            samples=range((step - 1) * size, step * size),
+            rows=rows,
+            precision=training.precision,
+        )
 
     def _report(self, log: RunLog, window: Window, end: int) -> None:
         """Log, evaluate and save where the intervals say so."""
@@ -124,11 +176,18 @@ class Run:
         last = step == end
         if step % training.log_interval == 0 or last:
             lr = learning_rate(step, training.train_steps, self.config.optimizer)
-            log.write("train", step, window.values(self.model, lr))
+            model = self.model
+            values = window.values(model.metric_names, model.num_losses, lr, self.world.device)
+            values |= self.utilisation.of(values["tokens_per_second"])
+            values["skipped_steps"] = self.progress.skipped_steps
+            if self.loss_scale.dynamic:
+                values["loss_scale"] = self.loss_scale.value
+            log.write("train", step, values)
         if last or (training.evaluation_interval and step % training.evaluation_interval == 0):
             with window.paused():
                 self._evaluate(log)
-        if step % training.checkpoint_interval == 0:
+        # While steps are skipped the newest checkpoint stays the one from before them.
+        if step % training.checkpoint_interval == 0 and not self.progress.skipped_in_a_row:
             with window.paused():
                 self._save()
 
@@ -146,7 +205,7 @@ class Run:
     def _save(self) -> None:
         if self.saved_step == self.progress.step:
             return
-        info = run_info(self.config, self.progress, self.data.fingerprints)
+        info = run_info(self.config, self.progress, self.loss_scale, self.data.fingerprints)
         save_checkpoint(
             self.output / "checkpoints",
             self.progress.step,
@@ -156,11 +215,16 @@ class Run:
         )
         self.saved_step = self.progress.step
 
+    def _boards(self, step: int) -> list[Board]:
+        project = self.config.training.wandb_project
+        boards: list[Board] = [TensorBoard(self.output, step)]
+        if project is not None:
+            boards.append(WeightsAndBiases(project, self.output, asdict(self.config)))
+        return boards
+
     def _announce(self, log: RunLog, end: int) -> None:
         if self.world.rank == 0:
-            text = yaml.safe_dump(
-                asdict(self.config) | {"data": _plain(asdict(self.config.data))}, sort_keys=False
-            )
+            text = yaml.safe_dump(_plain(asdict(self.config)), sort_keys=False)
             (self.output / "config.yaml").write_text(text, encoding="utf-8")
         config, shape = self.config, self.world.shape
         parameters = sum(parameter_count(config.model).values())
@@ -175,6 +239,7 @@ class Run:
             log.note(f"pipeline, {config.parallel.pipeline_schedule}:")
             for line in describe_stages(config.model.num_layers, config.parallel):
                 log.note(f"  {line}")
+        log.note(self.utilisation.explanation)
         for name, part in self.data.report.items():
             log.note(f"{name}: {_counts(part)}")
         if self.progress.step:
@@ -189,6 +254,8 @@ def _counts(part: object) -> str:
     return f"{part:,}" if isinstance(part, int) else str(part)
 
 
-def _plain(part: dict[str, object]) -> dict[str, object]:
+def _plain(value: object) -> object:
     """Turn tuples into lists, which YAML has."""
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in part.items()}
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    return list(value) if isinstance(value, tuple) else value

@@ -12,6 +12,7 @@ from megatron_bio.checkpoint.manifest import CheckpointError
 from megatron_bio.config.pretrain import PretrainConfig, differences_on_resume
 from megatron_bio.models.parts import ModelParts
 from megatron_bio.parallel.tied import copy_tied_values
+from megatron_bio.training.loss_scale import LossScale
 from megatron_bio.training.optimizer import moments, optimizer_tensors, set_optimizer_step
 
 FORMAT = 1
@@ -19,11 +20,31 @@ FORMAT = 1
 
 @dataclass
 class Progress:
-    """How far a run is; all of it follows from the step but the tokens, which depend on the data."""
+    """How far a run is."""
 
     step: int = 0
+    """Global batches read, which is what the learning rate follows."""
     samples: int = 0
     tokens: int = 0
+    """Real tokens of the samples."""
+    optimizer_steps: int = 0
+    """Steps made; the others were skipped because their gradients were not finite. AdamW's bias correction counts these."""
+    skipped_in_a_row: int = 0
+    """Steps skipped since the last one made, without those that the loss scale explains."""
+
+    @property
+    def skipped_steps(self) -> int:
+        """Steps that were not made."""
+        return self.step - self.optimizer_steps
+
+    def count(self, made: bool, explained: bool, samples: int, tokens: int) -> None:
+        """Take note of one step; `explained` says that the loss scale is why it was not made."""
+        self.step += 1
+        self.samples += samples
+        self.tokens += tokens
+        self.optimizer_steps += made
+        if made or not explained:
+            self.skipped_in_a_row = 0 if made else self.skipped_in_a_row + 1
 
 
 def run_tensors(model: ModelParts, optimizer: torch.optim.AdamW) -> dict[str, Tensor]:
@@ -33,9 +54,12 @@ def run_tensors(model: ModelParts, optimizer: torch.optim.AdamW) -> dict[str, Te
     return tensors | {f"optimizer.{name}": moment for name, moment in moments.items()}
 
 
-def run_info(config: PretrainConfig, progress: Progress, fingerprints: dict[str, str]) -> dict[str, Any]:
+def run_info(
+    config: PretrainConfig, progress: Progress, loss_scale: LossScale, fingerprints: dict[str, str]
+) -> dict[str, Any]:
     """Return what a checkpoint says besides tensors."""
-    return {"format": FORMAT, **asdict(progress), "config": asdict(config), **fingerprints}
+    scale = {"loss_scale": loss_scale.state()} if loss_scale.dynamic else {}
+    return {"format": FORMAT, **asdict(progress), **scale, "config": asdict(config), **fingerprints}
 
 
 def restore(
@@ -43,14 +67,22 @@ def restore(
     config: PretrainConfig,
     model: ModelParts,
     optimizer: torch.optim.AdamW,
+    loss_scale: LossScale,
     fingerprints: dict[str, str],
 ) -> Progress:
-    """Load a checkpoint into model and optimizer at any layout; refuse one of another run."""
+    """Load a checkpoint into model, optimizer and loss scale at any layout; refuse one of another run."""
     info = read_info(folder)
     stored = info.get("config")
-    if not isinstance(stored, dict) or not all(isinstance(info.get(f.name), int) for f in fields(Progress)):
+    # Checkpoints from before steps could be skipped do not have these two.
+    counted = {"optimizer_steps": info.get("step"), "skipped_in_a_row": 0} | info
+    if (
+        not isinstance(stored, dict)
+        or not all(isinstance(counted.get(f.name), int) for f in fields(Progress))
+        or (loss_scale.dynamic and not isinstance(info.get("loss_scale"), dict))
+    ):
         raise CheckpointError(
-            f"{folder}: expected info.json with a configuration, step, samples and tokens; found another content. The "
+            f"{folder}: expected info.json with a configuration, step, samples, tokens and, for fp16, loss_scale; "
+            f"found another content. The "
             f"checkpoint is damaged: remove this folder to go on from the one before."
         )
     changed = differences_on_resume(stored, config)
@@ -67,8 +99,10 @@ def restore(
         )
     load_checkpoint(folder, run_tensors(model, optimizer))
     fill_second_copy(model, optimizer)
-    set_optimizer_step(optimizer, info["step"])
-    return Progress(step=info["step"], samples=info["samples"], tokens=info["tokens"])
+    set_optimizer_step(optimizer, counted["optimizer_steps"])
+    if loss_scale.dynamic:
+        loss_scale.load(info["loss_scale"])
+    return Progress(**{f.name: counted[f.name] for f in fields(Progress)})
 
 
 def fill_second_copy(model: ModelParts, optimizer: torch.optim.AdamW) -> None:

@@ -1,5 +1,6 @@
 """One optimizer step over the microbatches of a global batch."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -8,7 +9,6 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
 
-from megatron_bio.config.errors import UserError
 from megatron_bio.models.parts import ModelParts
 from megatron_bio.parallel.data_parallel import reshard, sum_replicated_gradients
 from megatron_bio.parallel.gradients import (
@@ -17,6 +17,7 @@ from megatron_bio.parallel.gradients import (
     sum_sequence_partial_gradients,
 )
 from megatron_bio.parallel.tied import sum_tied_gradients
+from megatron_bio.training.loss_scale import unscale_gradients
 from megatron_bio.training.optimizer import set_learning_rate
 from megatron_bio.training.passes import Microbatch, Passes
 
@@ -31,6 +32,8 @@ class StepResult:
     """float32 [losses]: predictions behind each loss."""
     gradient_norm: float
     """Before clipping; 0 in an evaluation."""
+    made: bool = True
+    """Whether the weights were updated; the same on every rank, because it follows from the norm."""
 
 
 def sum_over_data_parallel(values: Tensor, mesh: DeviceMesh) -> Tensor:
@@ -62,15 +65,19 @@ def count_predictions(model: ModelParts, microbatches: Sequence[Microbatch], mes
 
 
 def accumulate_gradients(
-    passes: Passes, microbatches: Sequence[Microbatch], counts: Tensor, mesh: DeviceMesh
+    passes: Passes,
+    microbatches: Sequence[Microbatch],
+    counts: Tensor,
+    mesh: DeviceMesh,
+    loss_scale: float = 1.0,
 ) -> Tensor:
     """Run forward and backward over the microbatches; return the summed metrics over the global batch.
 
-    Each loss is its sum divided by the predictions of the whole global batch, never a mean of means, so the gradient does
-    not depend on how rows are dealt to microbatches and ranks.
+    The gradients are those of the loss times `loss_scale`. Each loss is its sum divided by the predictions of the whole global
+    batch, never a mean of means, so the gradient does not depend on how rows are dealt to microbatches and ranks.
     """
     model = passes.model
-    totals = passes.forward_backward(microbatches, 1.0 / counts.clamp(min=1.0))
+    totals = passes.forward_backward(microbatches, loss_scale / counts.clamp(min=1.0))
     sum_replicated_gradients(model, mesh)
     sum_tied_gradients(model.word_table, model.tied_copy, mesh["pp"])
     sum_sequence_partial_gradients(model, mesh["tp"])
@@ -85,24 +92,24 @@ def train_step(
     *,
     lr: float,
     clip_grad: float,
+    loss_scale: float = 1.0,
 ) -> StepResult:
-    """Update the model once. Raises `UserError` instead of updating when the gradient is not finite."""
+    """Update the model once, or leave it and the optimizer as they are when the gradient is not finite."""
     model = passes.model
     model.train()
     optimizer.zero_grad(set_to_none=True)
     counts = count_predictions(model, microbatches, mesh)
-    sums = accumulate_gradients(passes, microbatches, counts, mesh)
+    sums = accumulate_gradients(passes, microbatches, counts, mesh, loss_scale)
+    unscale_gradients(model, loss_scale)
     norm = global_gradient_norm(model, mesh, model.tied_copy)
-    if not torch.isfinite(norm):
-        raise UserError(
-            f"The gradient norm is {norm.item()}, so the step was not made. Lower optimizer.lr, lengthen the warmup, or use "
-            f"training.precision fp32; the run continues from its last checkpoint."
-        )
-    if clip_grad:
-        clip_gradients(model, norm, clip_grad)
-    set_learning_rate(optimizer, lr)
-    optimizer.step()
-    return StepResult(sums, counts, norm.item())
+    gradient_norm = norm.item()
+    made = math.isfinite(gradient_norm)
+    if made:
+        if clip_grad:
+            clip_gradients(model, norm, clip_grad)
+        set_learning_rate(optimizer, lr)
+        optimizer.step()
+    return StepResult(sums, counts, gradient_norm, made)
 
 
 @torch.no_grad()

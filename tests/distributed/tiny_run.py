@@ -118,5 +118,5 @@ def tensors(folder: Path, step: int | None = None) -> dict[str, Tensor]:
 def records(folder: Path) -> list[dict[str, Any]]:
     """Return the log of a run without what depends on the clock."""
     lines = (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
-    volatile = ("time", "tokens_per_second")
+    volatile = ("time", "tokens_per_second", "data_wait", "peak_memory_gib", "mfu")
     return [{k: v for k, v in json.loads(line).items() if k not in volatile} for line in lines]

@@ -69,3 +69,11 @@ def test_gradient_passes_where_elements_are_kept() -> None:
     y = hidden_dropout(x, 0.5, keys(2), layer=1, site=2, first_position=0)
     y.sum().backward()
     assert torch.equal(x.grad, (y != 0).float() * 2)
+
+
+@pytest.mark.parametrize("layer", [0, 1, 47, 2**20])
+def test_the_layer_may_be_a_tensor(layer: int) -> None:
+    x = torch.ones(8, 3, 5)
+    number = hidden_dropout(x, 0.4, keys(3), layer=layer, site=2, first_position=0)
+    tensor = hidden_dropout(x, 0.4, keys(3), layer=torch.tensor(layer), site=2, first_position=0)
+    assert torch.equal(number, tensor)

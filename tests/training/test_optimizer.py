@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from megatron_bio.config.parallel import ParallelConfig
 from megatron_bio.config.training import OptimizerConfig
-from megatron_bio.parallel.mesh import MeshShape, build_mesh
 from megatron_bio.training.optimizer import build_optimizer, set_learning_rate
 from megatron_bio.training.step import train_step
 from tests.distributed.comparison import compare
 from tests.distributed.pool import Pool
-from tests.distributed.training_case import Layout, build, microbatches, whole
+from tests.distributed.training_case import Case, build, gathered, mesh_of, microbatches
 
 PEAK, RATES, DECAY = 1e-2, (2e-3, 1e-2, 5e-3), 0.1
 
@@ -78,20 +78,24 @@ def test_the_decay_of_biomedlm_is_adamw_s_tenth() -> None:
     assert decays[1] == 0.0
 
 
-def two_steps(layout: Layout, implementation: str) -> dict[str, Tensor]:
-    mesh = build_mesh(MeshShape(tp=layout.tp, dp_shard=layout.dp), "cpu")
-    model = build(layout, mesh)
-    optimizer = build_optimizer(model, settings("adamw", implementation=implementation))
+def two_steps(case: Case, implementation: str) -> dict[str, Tensor]:
+    mesh = mesh_of(case)
+    passes = build(case, mesh)
+    optimizer = build_optimizer(passes.model, settings("adamw", implementation=implementation))
     for step in range(2):
-        batches = microbatches(layout, mesh, step)
-        train_step(model, optimizer, batches, mesh, zero=layout.zero, lr=1e-3, clip_grad=1.0)
-    return {name: whole(parameter) for name, parameter in model.named_parameters()}
+        train_step(passes, optimizer, microbatches(case, mesh, step), mesh, lr=1e-3, clip_grad=1.0)
+    return gathered(dict(passes.model.named_parameters()))
 
 
 @pytest.mark.parametrize(
-    "layout", [Layout("bert", 2, 1, True, 0.0), Layout("bert", 2, 2, True, 0.0, 3)], ids=str
+    "case",
+    [
+        Case("bert", ParallelConfig(tensor_parallel=2), 2),
+        Case("bert", ParallelConfig(tensor_parallel=2, zero=3), 4),
+    ],
+    ids=str,
 )
-def test_fused_equals_foreach_on_split_parameters(pool: Pool, layout: Layout) -> None:
-    expected = pool.run(two_steps, layout.ranks, layout, "foreach")[0]
-    fused = pool.run(two_steps, layout.ranks, layout, "fused")[0]
+def test_fused_equals_foreach_on_split_parameters(pool: Pool, case: Case) -> None:
+    expected = pool.run(two_steps, case.ranks, case, "foreach")[0]
+    fused = pool.run(two_steps, case.ranks, case, "fused")[0]
     assert compare(fused, expected, 2 * 1e-3 * 2) == []
