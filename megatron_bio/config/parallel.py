@@ -82,6 +82,12 @@ class ParallelConfig:
                     raise ConfigurationError(
                         f"parallel.{name}: expected nothing with parallel.pipeline_parallel 1, found {getattr(self, name)}."
                     )
+        if self.splits_backward and self.recompute == "full":
+            raise ConfigurationError(
+                f"parallel.recompute full cannot be combined with parallel.pipeline_schedule {schedule}: it would compute each "
+                f"layer eight times, once for every group of weights. Choose parallel.recompute selective or the schedule 1f1b "
+                f"or interleaved."
+            )
         if schedule == "1f1b" and stages != 1:
             raise ConfigurationError(
                 f"parallel.stages_per_rank: 1f1b has 1 stage per rank, found {stages}; parallel.pipeline_schedule "
@@ -100,6 +106,11 @@ class ParallelConfig:
         if self.pipeline_parallel == 1:
             return 1
         return self.stages_per_rank or (1 if self.pipeline_schedule == "1f1b" else 2)
+
+    @property
+    def splits_backward(self) -> bool:
+        """Whether gradients of weights are computed apart from those of inputs."""
+        return self.pipeline_parallel > 1 and self.pipeline_schedule in ("zero_bubble", "zbv")
 
     @property
     def num_stages(self) -> int:

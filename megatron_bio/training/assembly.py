@@ -38,7 +38,6 @@ def distribute(
     sequence_length: int,
 ) -> Passes:
     """Shard the parts over the data-parallel ranks, in place, and return how they compute."""
-    split_backward = layout.pipeline_parallel > 1 and layout.pipeline_schedule in ("zero_bubble", "zbv")
     for part in parts.parts:
         shard_data_parallel(
             part,
@@ -46,7 +45,7 @@ def distribute(
             mesh,
             zero=layout.zero,
             compute_dtype=compute_dtype,
-            split_backward=split_backward,
+            split_backward=layout.splits_backward,
         )
     if layout.pipeline_parallel == 1:
         return WholePasses(parts, layout.zero)

@@ -96,7 +96,7 @@ class Pool:
                 rank = waiting.pop(connection)
                 try:
                     good, value = connection.recv()
-                except EOFError:
+                except (EOFError, ConnectionError):
                     good, value = False, "the process died"
                 (results if good else failures)[rank] = value
         if failures or waiting:
