@@ -118,8 +118,13 @@ def verb(words: list[str]) -> str:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment with this checkout first."""
-    return os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    """Return the environment with this checkout first.
+
+    glibc keeps what is freed below its growing threshold; tensors are to be returned, or the peak would count the gaps between
+    them.
+    """
+    own = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "65536"}
+    return os.environ | own
 
 
 def record(result: str, seconds: float) -> None:

@@ -68,6 +68,8 @@ def block_bytes(workload: Workload, layout: Layout) -> BlockBytes:
     before_core = residual + norms // 2 + gathered + 3 * split
     selective = before_core + split + dropped + residual + norms // 2 + gathered + inner + dropped + weights
     kept = selective + core + inner
+    # A recomputation that ends at the second matrix does not keep the copy of it.
+    selective -= e * model.ffn_size * model.hidden_size // tp if weights else 0
     # The backward of the MLP has the gradients of both sides of the activation and of the stream.
     working = max(before_core + core_working + weights, kept + 2 * inner + 2 * gathered)
     return BlockBytes(kept=kept, selective=selective, full=residual, working=working)
@@ -129,6 +131,8 @@ def stage_bytes(workload: Workload, layout: Layout, stage: Stage, block: BlockBy
     """Return what one stage keeps of one microbatch, the head left out."""
     again = layout.recomputed_layers(stage)
     total = (len(stage.layers) - again) * block.kept + again * block.of(layout.parallel.recompute)
+    if again:  # the mask, an argument of all that is computed twice
+        total += layout.micro_batch_size * workload.sequence_length**2
     if stage.first:
         total += embedding_bytes(workload, layout)
     if not stage.first:  # its first layer's input is a receive buffer, counted there

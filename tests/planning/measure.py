@@ -1,6 +1,7 @@
 """What a rank of a test measures: the storages that autograd keeps for the backward."""
 
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -9,8 +10,10 @@ from torch.distributed.tensor import DTensor
 
 from megatron_bio.config.model import ModelConfig
 from megatron_bio.config.parallel import ParallelConfig
+from megatron_bio.config.stages import Stage
 from megatron_bio.config.training import OptimizerConfig
 from megatron_bio.models.build import build_model
+from megatron_bio.models.recompute import Recompute, recomputed
 from megatron_bio.parallel.data_parallel import set_gradient_reduction, shard_data_parallel
 from megatron_bio.parallel.layers import TensorParallel
 from megatron_bio.parallel.mesh import MeshShape, build_mesh
@@ -48,35 +51,71 @@ def batch(model: ModelConfig, rows: int, length: int, budget: int) -> dict[str, 
     }
 
 
+class Storages:
+    """Distinct storages by address, with bytes and a description; those of `known` are left out."""
+
+    def __init__(self, known: list[Tensor]) -> None:
+        self._known = {local(tensor).untyped_storage().data_ptr() for tensor in known}
+        self._kept: list[Tensor] = []  # a storage that was freed could lend its address to the next
+        self.found: dict[int, tuple[str, int]] = {}
+
+    def add(self, tensor: Tensor) -> Tensor:
+        plain = local(tensor)
+        storage = plain.untyped_storage()
+        self._kept.append(plain)
+        if storage.data_ptr() not in self._known:
+            self.found[storage.data_ptr()] = (f"{plain.dtype} {list(plain.shape)}", storage.nbytes())
+        return tensor
+
+    def recomputed(self, function: Any, *args: Any) -> Any:
+        """Stand for `models.recompute.recomputed`: autograd does not show what a recomputation keeps, its arguments."""
+        for value in args:
+            if isinstance(value, Tensor):
+                self.add(value)
+        return recomputed(function, *args)
+
+    def by_shape(self) -> dict[str, int]:
+        sizes: dict[str, int] = {}
+        for shape, size in self.found.values():
+            sizes[shape] = sizes.get(shape, 0) + size
+        return {"all": sum(sizes.values())} | sizes
+
+
 def saved_bytes(
-    model: ModelConfig, dtype: torch.dtype, rows: int, length: int, budget: int, tp: int, sequence: bool
+    model: ModelConfig,
+    dtype: torch.dtype,
+    rows: int,
+    length: int,
+    budget: int,
+    parallel: ParallelConfig,
+    stage: Stage | None = None,
 ) -> dict[str, int]:
-    """Return bytes of distinct storages that a forward keeps, parameters and the batch left out: all, and by shape."""
-    mesh = build_mesh(MeshShape(tp=tp), "cpu")
-    built: Any = build_model(model, TensorParallel(mesh["tp"], sequence, dtype))
+    """Return bytes of distinct storages that a forward keeps: all, and by shape.
+
+    Parameters, the batch and the hidden states that a stage receives are left out; those that it sends are counted.
+    """
+    mesh = build_mesh(MeshShape(tp=parallel.tensor_parallel), "cpu")["tp"]
+    tensor_parallel = TensorParallel(mesh, parallel.sequence_parallel, dtype)
+    recompute = Recompute(parallel.recompute, parallel.recompute_every)
+    built: Any = build_model(model, tensor_parallel, stage, recompute)
     initialize(built, 1)
     built.train()
     fields = batch(model, rows, length, budget)
-    known = {local(p).untyped_storage().data_ptr() for p in built.parameters()}
-    known |= {field.untyped_storage().data_ptr() for field in fields.values()}
-    found: dict[int, tuple[str, int]] = {}
-    kept = []  # a storage that was freed could lend its address to the next
-
-    def pack(tensor: Tensor) -> Tensor:
-        plain = local(tensor)
-        storage = plain.untyped_storage()
-        kept.append(plain)
-        if storage.data_ptr() not in known:
-            found[storage.data_ptr()] = (f"{plain.dtype} {list(plain.shape)}", storage.nbytes())
-        return tensor
-
-    with saved_tensors_hooks(pack, lambda tensor: tensor):
+    own = length // mesh.size() if tensor_parallel.splits_sequence else length
+    hidden = torch.randn(own, rows, model.hidden_size).to(dtype).requires_grad_()
+    storages = Storages([*built.parameters(), *fields.values(), hidden])
+    if stage and not stage.first:
+        fields["tokens"] = hidden
+    with (
+        patch("megatron_bio.models.attention.recomputed", storages.recomputed),
+        patch("megatron_bio.models.block.recomputed", storages.recomputed),
+        saved_tensors_hooks(storages.add, lambda tensor: tensor),
+    ):
         sums = built(**fields)
-    by_shape: dict[str, int] = {}
-    for shape, size in found.values():
-        by_shape[shape] = by_shape.get(shape, 0) + size
-    sums[: built.num_losses].sum().backward()
-    return {"all": sum(by_shape.values())} | by_shape
+    if stage and not stage.last:
+        storages.add(sums)
+    (sums[: built.num_losses] if not stage or stage.last else sums).sum().backward()
+    return storages.by_shape()
 
 
 def trained_bytes(model: ModelConfig, parallel: dict[str, Any], optimizer: OptimizerConfig) -> dict[str, int]:
@@ -87,8 +126,7 @@ def trained_bytes(model: ModelConfig, parallel: dict[str, Any], optimizer: Optim
     splits = layout.sequence_parallel
     built: Any = build_model(model, TensorParallel(mesh["tp"], splits, torch.bfloat16))
     initialize(built, 1)
-    blocks = getattr(built.layers, "values", lambda: built.layers)()
-    shard_data_parallel(built, blocks, mesh, zero=layout.zero, compute_dtype=torch.bfloat16)
+    shard_data_parallel(built, built.layers.values(), mesh, zero=layout.zero, compute_dtype=torch.bfloat16)
     adamw = build_optimizer(built, optimizer)
     built.train()
     for last in (False, True):

@@ -1,6 +1,7 @@
 """Predicted activation memory against what autograd really saves."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -8,6 +9,8 @@ import torch
 from megatron_bio.config.costs import masked_budget
 from megatron_bio.config.model import ModelConfig
 from megatron_bio.config.parallel import ParallelConfig
+from megatron_bio.config.stages import Stage
+from megatron_bio.planning.activations import block_bytes, head_bytes, stage_bytes
 from megatron_bio.planning.activations import saved_bytes as predicted_bytes
 from megatron_bio.planning.layout import Layout, Workload
 from tests.distributed.pool import Pool
@@ -60,26 +63,54 @@ def workload(case: Case) -> Workload:
     )
 
 
-def layout(case: Case, **more: object) -> Layout:
+def layout(case: Case, **more: Any) -> Layout:
     parallel = ParallelConfig(
         tensor_parallel=case.tp, data_parallel=1, sequence_parallel=case.sequence, **more
     )
     return Layout(parallel=parallel, micro_batch_size=case.rows)
 
 
+def measure(
+    pool: Pool, case: Case, parallel: ParallelConfig, stage: Stage | None = None
+) -> list[dict[str, int]]:
+    work = workload(case)
+    arguments = (work.model, DTYPES[case.precision], case.rows, LENGTH, work.predictions, parallel, stage)
+    return pool.run(saved_bytes, case.tp, *arguments)
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_predicted_is_what_autograd_saves(pool: Pool, case: Case) -> None:
-    work = workload(case)
-    arguments = (
-        work.model,
-        DTYPES[case.precision],
-        case.rows,
-        LENGTH,
-        work.predictions,
-        case.tp,
-        case.sequence,
-    )
-    measured = pool.run(saved_bytes, case.tp, *arguments)
-    predicted = predicted_bytes(work, layout(case))
-    for rank in measured:
+    predicted = predicted_bytes(workload(case), layout(case))
+    for rank in measure(pool, case, layout(case).parallel):
         assert predicted == pytest.approx(rank["all"], rel=0.03), f"predicted {predicted:,}, saved {rank}"
+
+
+@pytest.mark.parametrize(("kind", "every"), [("selective", 1), ("full", 1), ("full", 2)])
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case("bert", 0.1, "bf16"),
+        Case("bert", 0.0, "fp32"),
+        Case("gpt", 0.1, "fp32", tp=2, sequence=True),
+        Case("gpt", 0.0, "bf16"),
+    ],
+    ids=str,
+)
+def test_recomputation(pool: Pool, case: Case, kind: Any, every: int) -> None:
+    split = layout(case, recompute=kind, recompute_every=every)
+    predicted = predicted_bytes(workload(case), split)
+    assert predicted < predicted_bytes(workload(case), layout(case))
+    for rank in measure(pool, case, split.parallel):
+        assert predicted == pytest.approx(rank["all"], rel=0.03), f"predicted {predicted:,}, saved {rank}"
+
+
+@pytest.mark.parametrize("index", [0, 1, 2])
+@pytest.mark.parametrize("case", [Case("bert", 0.1, "bf16"), Case("gpt", 0.0, "fp32")], ids=str)
+def test_stages_of_a_pipeline(pool: Pool, case: Case, index: int) -> None:
+    work, split = workload(case), layout(case, pipeline_parallel=3)
+    (stage,) = split.stages(work, index)
+    predicted = stage_bytes(work, split, stage, block_bytes(work, split))
+    if stage.last:
+        predicted += head_bytes(work, split).kept + head_bytes(work, split).probabilities
+    (rank,) = measure(pool, case, split.parallel, stage)
+    assert predicted == pytest.approx(rank["all"], rel=0.03), f"predicted {predicted:,}, saved {rank}"
