@@ -146,6 +146,7 @@ def recipe_lines(plan: Plan, options: PlanOptions) -> list[str]:
     return [
         f"  data: {_flow({'sequence_length': plan.workload.sequence_length})}",
         f"  parallel: {_flow(split)}",
+        *([f"  optimizer: {_flow({'implementation': 'fused'})}"] if plan.workload.fused_optimizer else []),
         f"  training: {_flow(training)}",
     ]
 

@@ -15,7 +15,7 @@ from megatron_bio.config.model import PRESETS, ModelConfig
 from megatron_bio.config.parallel import ParallelConfig
 from megatron_bio.config.plan import ClusterOptions, PlanOptions
 from megatron_bio.config.pretrain import PretrainConfig
-from megatron_bio.config.training import TrainingConfig
+from megatron_bio.config.training import OptimizerConfig, TrainingConfig
 from megatron_bio.planning.candidates import splits
 from megatron_bio.planning.layout import Layout, layout_problem
 from megatron_bio.planning.memory import peak_memory, rank_memory
@@ -133,7 +133,7 @@ def test_fixed_options_are_kept() -> None:
 
 @pytest.mark.parametrize("fixed", [{}, {"pipeline_parallel": 4, "tensor_parallel": 2, "recompute": "full"}])
 def test_recipe_lines_are_a_recipe(fixed: dict[str, Any]) -> None:
-    plan = options(token_budget=1e9, **fixed)
+    plan = options(token_budget=1e9, optimizer_implementation="fused", **fixed)
     found = search(plan)
     recipe = yaml.safe_load("\n".join(recipe_lines(found, plan)))
     given = ParallelConfig(**recipe["parallel"])
@@ -148,6 +148,7 @@ def test_recipe_lines_are_a_recipe(fixed: dict[str, Any]) -> None:
         "train_steps": steps,
     }
     TrainingConfig(output="x", **recipe["training"])
+    assert OptimizerConfig(**recipe["optimizer"]).implementation == "fused"
     assert recipe["data"] == {"sequence_length": 1024}
 
 
