@@ -51,7 +51,7 @@ def casts_weights(workload: Workload, layout: Layout) -> bool:
 
     So it is without FSDP, which gathers them in that dtype, and where it gathers float32 for a split backward.
     """
-    return workload.element_bytes < 4 and (layout.shard == 1 or layout.splits_backward)
+    return workload.element_bytes < 4 and (layout.shard == 1 or layout.parallel.splits_backward)
 
 
 def block_bytes(workload: Workload, layout: Layout) -> BlockBytes:

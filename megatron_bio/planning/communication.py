@@ -60,7 +60,7 @@ def data_parallel_seconds(
     copies = layout.data_parallel // shard
     if shard == 1:
         return 0.0, _seconds(2 * 4 * elements.whole, cluster, copies, tp)
-    e = 4 if layout.splits_backward else workload.element_bytes
+    e = 4 if layout.parallel.splits_backward else workload.element_bytes
     pipeline = parallel.pipeline_parallel > 1
     gathers = 2 * microbatches if parallel.zero == 3 else 1 if pipeline else microbatches
     reductions = microbatches if parallel.zero > 1 and not pipeline else 1

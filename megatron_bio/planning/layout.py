@@ -67,14 +67,6 @@ class Layout:
         """Whether a rank holds a slice of each sequence between the blocks."""
         return self.parallel.sequence_parallel and self.parallel.tensor_parallel > 1
 
-    @property
-    def splits_backward(self) -> bool:
-        """Whether the schedule computes weight gradients apart, for which weights are gathered in float32."""
-        return self.parallel.pipeline_parallel > 1 and self.parallel.pipeline_schedule in (
-            "zero_bubble",
-            "zbv",
-        )
-
     def microbatches(self, workload: Workload) -> int:
         """Return M."""
         return workload.global_batch_size // (self.data_parallel * self.micro_batch_size)

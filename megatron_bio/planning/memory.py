@@ -161,7 +161,7 @@ def _gathered(workload: Workload, layout: Layout, elements: Elements) -> int:
     """
     if layout.shard == 1:
         return 0
-    e = 4 if layout.splits_backward else workload.element_bytes
+    e = 4 if layout.parallel.splits_backward else workload.element_bytes
     block, root = e * elements.largest_block, 4 * elements.root
     keeps_all = layout.parallel.zero < 3 or layout.parallel.pipeline_parallel > 1
     held = (e * elements.blocks if keeps_all else 2 * block) + root

@@ -120,8 +120,9 @@ class _Finder:
 
     def _try_recomputations(self, split: Split, size: int) -> None:
         found: list[Candidate] = []
+        splits_backward = split.parallel().splits_backward
         for kind, every in RECOMPUTATIONS:
-            if self._options.recompute not in (None, kind):
+            if self._options.recompute not in (None, kind) or (kind == "full" and splits_backward):
                 continue
             layout = Layout(parallel=split.parallel(kind, every), micro_batch_size=size)
             memory = peak_memory(self._workload, layout)

@@ -99,7 +99,7 @@ def _microbatch_seconds(workload: Workload, layout: Layout, cluster: Cluster, ra
     seconds = work.flops / (cluster.peak * 1e12 * matmul_share(cluster.peak))
     seconds += (work.traffic + cast) / (cluster.bandwidth * 1e9 * MEMORY_SHARE)
     seconds = max(seconds, work.kernels * LAUNCH_SECONDS)
-    return seconds * (SPLIT_BACKWARD if layout.splits_backward else 1.0)
+    return seconds * (SPLIT_BACKWARD if layout.parallel.splits_backward else 1.0)
 
 
 def bubble_microbatches(workload: Workload, layout: Layout) -> float:

@@ -103,7 +103,7 @@ def test_the_peak_over_distinct_ranks_is_the_peak_over_all() -> None:
     work = workload_of(plan)
     checked = 0
     for split in splits(plan, cluster_of(plan)):
-        for kind, every in (("none", 1), ("full", 3)):
+        for kind, every in (("none", 1), ("selective", 3)):
             layout = Layout(parallel=split.parallel(kind, every), micro_batch_size=1)  # type: ignore[arg-type]
             if layout.parallel.pipeline_parallel == 1 or layout_problem(work, layout):
                 continue
@@ -120,7 +120,7 @@ def test_fixed_options_are_kept() -> None:
         "tensor_parallel": 2,
         "pipeline_parallel": 2,
         "zero": 3,
-        "recompute": "full",
+        "recompute": "selective",
         "micro_batch_size": 2,
     }
     found = search(options(**fixed, pipeline_schedule="zbv"))
