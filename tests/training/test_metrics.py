@@ -141,6 +141,19 @@ def test_utilisation_is_the_executed_operations_of_real_tokens_over_the_peak() -
     assert "P = 128" in build_utilisation(gpt, torch.device("cpu"), 4).explanation
 
 
+def test_the_peak_of_a_known_gpu_is_that_of_its_data_sheet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA A100-SXM4-80GB")
+    gpu = torch.device("cuda")
+    assert build_utilisation(bert(), gpu, 8).peak_flops == pytest.approx(8 * 312e12)
+    assert (
+        "(8 x 312 TFLOP/s, NVIDIA A100-SXM4-80GB, dense bf16)"
+        in build_utilisation(bert(), gpu, 8).explanation
+    )
+    single = build_utilisation(bert(precision="fp32"), gpu, 1)
+    assert single.peak_flops == pytest.approx(19.5e12)
+    assert build_utilisation(bert(peak_tflops=100.0), gpu, 1).peak_flops == pytest.approx(1e14)
+
+
 def test_an_unknown_peak_is_said_once_and_nothing_is_reported() -> None:
     utilisation = build_utilisation(bert(), torch.device("cpu"), 1)
     assert utilisation.of(1e6) == {}
