@@ -151,6 +151,9 @@ class TrainingConfig:
     an overflow that lowers the loss scale does not count."""
     seed: int = 1234
     """Seed of initial weights and dropout; data.seed is that of order and masking."""
+    initial_checkpoint: str | None = None
+    """Checkpoint, or folder of a run, whose weights the run starts with instead of random ones; optimizer, schedule and
+    data start afresh. Not read any more when training.output has a checkpoint of its own."""
     stop_at_step: int | None = None
     """End this process after the given step, with a checkpoint; the same command without it continues."""
     log_interval: int = 10
@@ -184,6 +187,11 @@ class TrainingConfig:
         """Refuse impossible lengths and intervals."""
         if not self.output:
             raise ConfigurationError("training.output: expected a folder for the run, found nothing.")
+        if self.initial_checkpoint == "":
+            raise ConfigurationError(
+                "training.initial_checkpoint: expected a checkpoint or a run's folder, found nothing; leave it out to start "
+                "with random weights."
+            )
         for name in (
             "train_steps",
             "global_batch_size",

@@ -19,6 +19,7 @@ from megatron_bio.training.batches import RankRows, StepBatch, evaluation_microb
 from megatron_bio.training.boards import Board, TensorBoard, WeightsAndBiases, require_wandb
 from megatron_bio.training.compilation import compile_blocks
 from megatron_bio.training.determinism import deterministic_operations
+from megatron_bio.training.initial_weights import load_initial_weights
 from megatron_bio.training.interruption import Interruption
 from megatron_bio.training.lock import locked_output
 from megatron_bio.training.loss_scale import build_loss_scale
@@ -28,7 +29,14 @@ from megatron_bio.training.optimizer import build_optimizer
 from megatron_bio.training.profiling import StepProfiler
 from megatron_bio.training.run_log import RunLog
 from megatron_bio.training.schedule import learning_rate
-from megatron_bio.training.state import Progress, restore, run_info, run_tensors
+from megatron_bio.training.state import (
+    Progress,
+    fill_second_copy,
+    model_tensors,
+    restore,
+    run_info,
+    run_tensors,
+)
 from megatron_bio.training.step import StepResult, evaluate, sum_over_data_parallel, train_step
 from megatron_bio.training.utilisation import build_utilisation
 from megatron_bio.training.world import World, open_world
@@ -79,12 +87,17 @@ class Run:
         self.optimizer = build_optimizer(self.model, config.optimizer)
         self.loss_scale = build_loss_scale(config.training.precision, config.optimizer)
         self.utilisation = build_utilisation(config, world.device, world.shape.ranks)
+        self.start: Path | None = None  # the checkpoint of another run whose weights were taken
         self.progress = self._restore()
         self.saved_step = self.progress.step
 
     def _restore(self) -> Progress:
         found = complete_checkpoints(self.output / "checkpoints")
         if not found:
+            if self.config.training.initial_checkpoint is not None:
+                weights = model_tensors(self.model)
+                self.start = load_initial_weights(self.config, weights, self.data.fingerprints)
+                fill_second_copy(self.model, self.optimizer)
             return Progress()
         return restore(
             found[-1], self.config, self.model, self.optimizer, self.loss_scale, self.data.fingerprints
@@ -242,6 +255,8 @@ class Run:
         log.note(self.utilisation.explanation)
         for name, part in self.data.report.items():
             log.note(f"{name}: {_counts(part)}")
+        if self.start:
+            log.note(f"Starting with the weights of {self.start}; optimizer and schedule start afresh.")
         if self.progress.step:
             log.note(f"Continuing after step {self.progress.step} of {config.training.train_steps}.")
         if self.progress.step >= end:

@@ -47,11 +47,15 @@ class Progress:
             self.skipped_in_a_row = 0 if made else self.skipped_in_a_row + 1
 
 
+def model_tensors(model: ModelParts) -> dict[str, Tensor]:
+    """Return the weights by their name in the checkpoint."""
+    return {f"model.{name}": parameter.detach() for name, parameter in model.named_parameters()}
+
+
 def run_tensors(model: ModelParts, optimizer: torch.optim.AdamW) -> dict[str, Tensor]:
     """Return every tensor of a run by its name in the checkpoint."""
-    tensors = {f"model.{name}": parameter.detach() for name, parameter in model.named_parameters()}
     moments = optimizer_tensors(model, optimizer)
-    return tensors | {f"optimizer.{name}": moment for name, moment in moments.items()}
+    return model_tensors(model) | {f"optimizer.{name}": moment for name, moment in moments.items()}
 
 
 def run_info(
