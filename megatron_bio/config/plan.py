@@ -7,7 +7,7 @@ from megatron_bio.config.costs import masked_budget, table_rows
 from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.config.hardware import GPUS, Gpu, find_gpu
 from megatron_bio.config.model import ModelConfig
-from megatron_bio.config.parallel import ParallelConfig, Recompute, Schedule
+from megatron_bio.config.parallel import Recompute, Schedule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,10 +108,6 @@ class PlanOptions:
     def __post_init__(self) -> None:
         """Refuse what cannot be planned."""
         table_rows(self.model)
-        if self.recompute and self.pipeline_schedule:  # raises if they exclude each other
-            ParallelConfig(
-                pipeline_parallel=2, pipeline_schedule=self.pipeline_schedule, recompute=self.recompute
-            )
         for name in ("global_batch_size", "shown"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"--{name}: expected at least 1, found {getattr(self, name)}.")

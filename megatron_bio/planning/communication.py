@@ -24,11 +24,12 @@ def tensor_parallel_seconds(
 ) -> float:
     """Return the time of one microbatch through `layers` layers: eight rings of S R H elements each, nothing overlaps.
 
-    Full recomputation repeats the forward's four.
+    Full recomputation repeats the forward's four but for the last sum, which no gradient needs.
     """
     whole = workload.sequence_length * layout.micro_batch_size
     ring = workload.element_bytes * whole * workload.model.hidden_size
-    repeated = 4 * recomputed if layout.parallel.recompute == "full" else 0
+    again = 3 if layout.splits_sequence else 2  # an all-reduce is two rings
+    repeated = again * recomputed if layout.parallel.recompute == "full" else 0
     return _seconds((8 * layers + repeated) * ring, cluster, layout.parallel.tensor_parallel, 1)
 
 
@@ -51,9 +52,9 @@ def data_parallel_seconds(
 ) -> tuple[float, float]:
     """Return the time of a step's messages that run beside computation, and of those that wait for the last backward.
 
-    FSDP gathers the weights (blocks in the dtype of the computation, the root in float32) once per microbatch, with zero 3 twice,
-    with zero 1 in a pipeline once per step; it reduces float32 gradients once per step, with zero 2 and 3 once per microbatch
-    except in a pipeline. zero 0 reduces when all is computed.
+    FSDP gathers the weights (blocks in the dtype of the computation, the root in float32) once per step, with zero 3 twice per
+    microbatch, in a pipeline once per microbatch and once more; it reduces float32 gradients once per step, with zero 2 and 3
+    once per microbatch except in a pipeline. zero 0 reduces when all is computed.
     """
     parallel, microbatches = layout.parallel, layout.microbatches(workload)
     tp, shard = parallel.tensor_parallel, layout.shard
@@ -62,7 +63,9 @@ def data_parallel_seconds(
         return 0.0, _seconds(2 * 4 * elements.whole, cluster, copies, tp)
     e = 4 if layout.parallel.splits_backward else workload.element_bytes
     pipeline = parallel.pipeline_parallel > 1
-    gathers = 2 * microbatches if parallel.zero == 3 else 1 if pipeline else microbatches
+    gathers = 1
+    if parallel.zero == 3:
+        gathers = microbatches + 1 if pipeline else 2 * microbatches
     reductions = microbatches if parallel.zero > 1 and not pipeline else 1
     gathered = (e * elements.blocks + 4 * elements.root) * gathers
     volume = gathered + 4 * elements.whole * reductions

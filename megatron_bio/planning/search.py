@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, replace
 
+from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.config.plan import PlanOptions
 from megatron_bio.planning.candidates import RECOMPUTATIONS, Split, micro_batch_sizes, splits
 from megatron_bio.planning.cluster import Cluster
@@ -120,11 +121,14 @@ class _Finder:
 
     def _try_recomputations(self, split: Split, size: int) -> None:
         found: list[Candidate] = []
-        splits_backward = split.parallel().splits_backward
         for kind, every in RECOMPUTATIONS:
-            if self._options.recompute not in (None, kind) or (kind == "full" and splits_backward):
+            if self._options.recompute not in (None, kind):
                 continue
-            layout = Layout(parallel=split.parallel(kind, every), micro_batch_size=size)
+            try:
+                layout = Layout(parallel=split.parallel(kind, every), micro_batch_size=size)
+            except ConfigurationError as error:  # the sentence up to its explanation
+                self.refused[str(error).partition(":")[0]] += 1
+                continue
             memory = peak_memory(self._workload, layout)
             if memory.total > self._usable:
                 self._refuse(layout, memory)

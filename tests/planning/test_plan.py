@@ -123,12 +123,18 @@ def test_fixed_options_are_kept() -> None:
         "recompute": "selective",
         "micro_batch_size": 2,
     }
-    found = search(options(**fixed, pipeline_schedule="zbv"))
+    found = search(options(**fixed, pipeline_schedule="interleaved"))
     assert found.fitting
     for one in found.fitting:
         for name, value in fixed.items():
             assert getattr(one.layout if name == "micro_batch_size" else one.layout.parallel, name) == value
-        assert one.layout.parallel.pipeline_schedule == "zbv"
+        assert one.layout.parallel.pipeline_schedule == "interleaved"
+
+
+def test_fixed_options_that_exclude_each_other() -> None:
+    plan = options(pipeline_parallel=2, pipeline_schedule="zbv", recompute="full")
+    with pytest.raises(NothingFitsError, match=r"recompute full cannot be combined with .* zbv"):
+        main_plan(plan)
 
 
 @pytest.mark.parametrize("fixed", [{}, {"pipeline_parallel": 4, "tensor_parallel": 2, "recompute": "full"}])
