@@ -168,9 +168,9 @@ def test_two_real_agents_save_and_continue(tmp_path: Path) -> None:
     """Two torchrun agents with one rank each train and save when the time is up; the queued job goes on from there."""
     make_data(tmp_path, "bert")
     run = asdict(config(tmp_path, "bert", "run", train_steps=5000, checkpoint_interval=10**6))
-    run["data"]["split"] = [0.8, 0.2, 0.0]
+    run["data"]["split"] = list(run["data"]["split"])
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(yaml.safe_dump(run | {"parallel": {}}))
+    recipe.write_text(yaml.safe_dump(run))
     log = tmp_path / "run/log.jsonl"
     given = {
         "PYTHON": sys.executable,
