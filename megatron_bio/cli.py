@@ -5,6 +5,7 @@ Exit status:
     1    what was asked for cannot be done: a `UserError`, or a disk that is full or refuses; one message, no traceback
          (--traceback or MEGATRON_BIO_TRACEBACK=1 shows it). Any other exception is a bug and shows its traceback
     2    the command line or its YAML file cannot be understood: a `UsageError`, one message
+    124  `pretrain` finished no step for parallel.timeout_minutes, or waited that long for another rank
     130  interrupted with Ctrl-C; `pretrain` saves a checkpoint instead and ends with 0
     141  whoever read the output is gone (`megatron-bio inspect … | head`)
 """
@@ -23,8 +24,8 @@ from typing import Any
 
 from megatron_bio import __version__
 from megatron_bio.config.arguments import UsageError
-from megatron_bio.config.errors import UserError
-from megatron_bio.failures import REFUSALS, refusal_message, tell, tell_failure
+from megatron_bio.config.errors import RankFailedError, UserError
+from megatron_bio.failures import REFUSALS, refusal_message, report_to_torchrun, tell, tell_failure
 from megatron_bio.verbs import HELPERS, STAGES, VERBS, Verb
 
 PROGRAM = "megatron-bio"
@@ -52,6 +53,9 @@ def main(words: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         tell_failure(program, "interrupted")
         return INTERRUPTED
+    except RankFailedError as error:
+        report_to_torchrun(program, str(error))
+        return FAILED
     except UserError as error:
         return _failed(program, error, str(error), words)
     except OSError as error:

@@ -34,6 +34,11 @@ def tell(program: str, message: str) -> None:
 def tell_failure(program: str, message: str) -> None:
     """Print the message that ends this process, and give it to torchrun, which repeats it at the end of its own output."""
     tell(program, message)
+    report_to_torchrun(program, message)
+
+
+def report_to_torchrun(program: str, message: str) -> None:
+    """Give torchrun, if it started this process, the message to repeat at the end."""
     if (error_file := _error_file()) is None:
         return
     content = {"message": f"{program}: {message}", "extraInfo": {"timestamp": int(time.time())}}

@@ -41,7 +41,7 @@ FILE_START_BYTES = 1 << 16
 NOT_COMPARED = "not compared; --verify does"
 PIPED_WIDTH = 120
 SAMPLE_SENTENCE = "Acetylcholinesterase inhibitors lower the TNF-α response."
-_STEP = re.compile(r"\.?step-(\d{8,})(\.partial)?")
+_STEP = re.compile(r"\.?step-(\d{8,})(\.partial|\.removed)?")
 
 
 class InspectionError(UserError):

@@ -13,12 +13,17 @@ def step_folder(step: int) -> str:
     return f"step-{step:08d}"
 
 
+def folder_step(folder: Path) -> int:
+    """Return the step that a checkpoint's folder name says."""
+    return int(folder.name.removeprefix("step-"))
+
+
 def complete_checkpoints(root: Path) -> list[Path]:
     """Return the complete checkpoints in `root`, oldest first; one is complete when its manifest is there."""
     if not root.is_dir():
         return []
     found = [path for path in root.iterdir() if _STEP.fullmatch(path.name) and (path / MANIFEST).is_file()]
-    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+    return sorted(found, key=folder_step)
 
 
 def resolve_checkpoint(path: Path) -> Path:

@@ -7,3 +7,11 @@ class UserError(ValueError):
 
 class ConfigurationError(UserError):
     """A configuration value is impossible by itself or together with another one."""
+
+
+class LostRankError(UserError):
+    """Another rank of the job ended or does not answer; that rank says why."""
+
+
+class RankFailedError(RuntimeError):
+    """One of several ranks failed by a bug or by the machine; its traceback has been printed with its number."""

@@ -165,7 +165,13 @@ class TrainingConfig:
     checkpoint_interval: int = 100
     """Steps between checkpoints; one more is written when the run ends or is interrupted."""
     keep_checkpoints: int = 2
-    """Newest complete checkpoints that stay on disk."""
+    """Newest complete checkpoints that stay on disk, those of keep_every not counted."""
+    keep_every: int = 0
+    """Checkpoints of steps that are a multiple of this stay for good; 0 keeps none for good."""
+    asynchronous_checkpoints: bool = False
+    """Copy the state to host memory and write it while training goes on; takes that much host memory."""
+    watchdog: bool = True
+    """End a process that has finished no step for parallel.timeout_minutes, and show where it stands."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto takes CUDA devices where there are any."""
     compile: bool = False
@@ -204,7 +210,7 @@ class TrainingConfig:
                 raise ConfigurationError(
                     f"training.{name}: expected at least 1, found {getattr(self, name)}."
                 )
-        for name in ("evaluation_interval", "evaluation_rows"):
+        for name in ("evaluation_interval", "evaluation_rows", "keep_every"):
             if getattr(self, name) < 0:
                 raise ConfigurationError(f"training.{name}: expected 0 or more, found {getattr(self, name)}.")
         if self.keep_checkpoints < 1:

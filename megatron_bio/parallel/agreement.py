@@ -1,17 +1,32 @@
-"""Doing something once for all ranks, so that its failure is every rank's failure and none waits for another."""
+"""Doing something on some ranks, so that its failure is every rank's failure and none waits for another.
+
+`group` holds all ranks; None is the default group, which the training's thread alone may use.
+"""
 
 from collections.abc import Callable
 
 import torch.distributed as dist
 
 
-def failure_on_first_rank(action: Callable[[], None]) -> str | None:
+def failure_on_first_rank(action: Callable[[], None], group: dist.ProcessGroup | None = None) -> str | None:
     """Run `action` on rank 0 and return, on every rank, what went wrong: the text of its OSError, or None."""
     failure: list[str | None] = [None]
     if dist.get_rank() == 0:
-        try:
-            action()
-        except OSError as error:
-            failure = [str(error)]
-    dist.broadcast_object_list(failure, src=0)
+        failure = [_failure(action)]
+    dist.broadcast_object_list(failure, src=0, group=group)
     return failure[0]
+
+
+def failure_on_any_rank(action: Callable[[], None], group: dist.ProcessGroup | None = None) -> str | None:
+    """Run `action` on every rank and return, on every rank, what went wrong: the texts of the OSErrors, or None."""
+    failures: list[str | None] = [None] * dist.get_world_size(group)
+    dist.all_gather_object(failures, _failure(action), group=group)
+    return "; ".join(f"rank {rank}: {text}" for rank, text in enumerate(failures) if text) or None
+
+
+def _failure(action: Callable[[], None]) -> str | None:
+    try:
+        action()
+    except OSError as error:
+        return str(error)
+    return None

@@ -8,7 +8,6 @@ import torch
 import yaml
 
 from megatron_bio.checkpoint.find import complete_checkpoints
-from megatron_bio.checkpoint.save import save_checkpoint
 from megatron_bio.config.costs import parameter_count, parameter_shapes
 from megatron_bio.config.pretrain import PretrainConfig
 from megatron_bio.config.stages import describe_stages
@@ -17,6 +16,7 @@ from megatron_bio.parallel.parameters import initialize
 from megatron_bio.training.assembly import build_model_parts, distribute
 from megatron_bio.training.batches import RankRows, StepBatch, evaluation_microbatches, training_batches
 from megatron_bio.training.boards import Board, TensorBoard, WeightsAndBiases, require_wandb
+from megatron_bio.training.checkpoints import Checkpoints
 from megatron_bio.training.compilation import compile_blocks
 from megatron_bio.training.determinism import deterministic_operations
 from megatron_bio.training.initial_weights import load_initial_weights
@@ -39,6 +39,7 @@ from megatron_bio.training.state import (
 )
 from megatron_bio.training.step import StepResult, evaluate, sum_over_data_parallel, train_step
 from megatron_bio.training.utilisation import build_utilisation
+from megatron_bio.training.watchdog import Watchdog, collective_timeout
 from megatron_bio.training.world import World, open_world
 
 DTYPES = MappingProxyType({"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16})
@@ -89,7 +90,19 @@ class Run:
         self.utilisation = build_utilisation(config, world.device, world.shape.ranks)
         self.start: Path | None = None  # the checkpoint of another run whose weights were taken
         self.progress = self._restore()
-        self.saved_step = self.progress.step
+        self.watchdog = Watchdog(
+            config.parallel.timeout_minutes,
+            world.rank,
+            world.shape.ranks,
+            active=config.training.watchdog,
+        )
+        self.checkpoints = Checkpoints(
+            self.output / "checkpoints",
+            config.training,
+            self.progress.step,
+            self.watchdog,
+            collective_timeout(config.parallel.timeout_minutes),
+        )
 
     def _restore(self) -> Progress:
         found = complete_checkpoints(self.output / "checkpoints")
@@ -120,11 +133,12 @@ class Run:
         batches = training_batches(
             self.data.train, self.rows, range(start, end), training.seed, self.world.device
         )
-        with Interruption(self.world.device) as interruption:
+        with self.watchdog, self.checkpoints, Interruption(self.world.device) as interruption:
             for batch in window.waiting_for(batches):
                 profiler.before(self.progress.step + 1)
                 result = self._step(batch.microbatches)
                 window.add(result, self._advance(result.made, batch.real_tokens))
+                self.watchdog.beat(f"step {self.progress.step}")
                 with window.paused():
                     profiler.after(self.progress.step)
                 log.advance(self.progress.step)
@@ -133,8 +147,9 @@ class Run:
                 if interruption.requested():
                     log.note(f"Interrupted at step {self.progress.step}; the same command continues.")
                     break
-        profiler.close()
-        self._save()
+            profiler.close()
+            self._save()
+            self.checkpoints.finish()
         if start < end:
             log.note(f"Checkpoint of step {self.progress.step} in {self.output / 'checkpoints'}.")
         log.close()
@@ -211,22 +226,14 @@ class Run:
         microbatches = evaluation_microbatches(
             self.data.validation, self.rows, training.evaluation_rows, training.seed, self.world.device
         )
+        microbatches = self.watchdog.beats(microbatches, f"step {self.progress.step}: evaluation")
         result = evaluate(self.passes, microbatches, self.world.mesh)
         means = averages(self.model.metric_names, self.model.num_losses, result)
         log.write("validation", self.progress.step, means)
 
     def _save(self) -> None:
-        if self.saved_step == self.progress.step:
-            return
         info = run_info(self.config, self.progress, self.loss_scale, self.data.fingerprints)
-        save_checkpoint(
-            self.output / "checkpoints",
-            self.progress.step,
-            run_tensors(self.model, self.optimizer),
-            info,
-            self.config.training.keep_checkpoints,
-        )
-        self.saved_step = self.progress.step
+        self.checkpoints.save(self.progress.step, run_tensors(self.model, self.optimizer), info)
 
     def _boards(self, step: int) -> list[Board]:
         project = self.config.training.wandb_project

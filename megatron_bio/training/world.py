@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -13,6 +12,8 @@ from torch.distributed.device_mesh import DeviceMesh
 from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.config.parallel import ParallelConfig
 from megatron_bio.parallel.mesh import MeshShape, build_mesh
+from megatron_bio.training.rank_failure import told_by_rank
+from megatron_bio.training.watchdog import collective_timeout
 
 
 @dataclass(frozen=True)
@@ -31,15 +32,16 @@ def open_world(layout: ParallelConfig, device_choice: str) -> Iterator[World]:
     rank, ranks = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     shape = mesh_shape(layout, ranks)
     device = _device(device_choice)
-    timeout = timedelta(minutes=layout.timeout_minutes)
+    timeout = collective_timeout(layout.timeout_minutes)
     backend = "gloo" if device.type == "cpu" else "cpu:gloo,cuda:nccl"
     store = None if "RANK" in os.environ else dist.HashStore()
     where = {} if store is None else {"store": store, "rank": 0, "world_size": 1}
     dist.init_process_group(backend, timeout=timeout, **where)
     try:
-        yield World(rank, shape, build_mesh(shape, device.type), device)
-        # Leaving while another rank still sends would break its last collective.
-        dist.barrier()
+        with told_by_rank(rank, ranks):
+            yield World(rank, shape, build_mesh(shape, device.type), device)
+            # Leaving while another rank still sends would break its last collective.
+            dist.barrier()
     finally:
         dist.destroy_process_group()
 
