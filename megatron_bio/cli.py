@@ -5,7 +5,7 @@ Exit status:
     1    what was asked for cannot be done: a `UserError`, or a disk that is full or refuses; one message, no traceback
          (--traceback or MEGATRON_BIO_TRACEBACK=1 shows it). Any other exception is a bug and shows its traceback
     2    the command line or its YAML file cannot be understood: a `UsageError`, one message
-    124  `pretrain` finished no step for parallel.timeout_minutes, or waited that long for another rank
+    124  `pretrain` finished no step for parallel.timeout_minutes; it has shown where it stood
     130  interrupted with Ctrl-C; `pretrain` saves a checkpoint instead and ends with 0
     141  whoever read the output is gone (`megatron-bio inspect … | head`)
 """
@@ -15,6 +15,7 @@ import io
 import os
 import select
 import sys
+import time
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
@@ -24,11 +25,12 @@ from typing import Any
 
 from megatron_bio import __version__
 from megatron_bio.config.arguments import UsageError
-from megatron_bio.config.errors import RankFailedError, UserError
+from megatron_bio.config.errors import LostRankError, RankFailedError, UserError
 from megatron_bio.failures import REFUSALS, refusal_message, report_to_torchrun, tell, tell_failure
 from megatron_bio.verbs import HELPERS, STAGES, VERBS, Verb
 
 PROGRAM = "megatron-bio"
+FIRST_TO_FAIL_SPEAKS_SECONDS = 5.0
 FAILED, MISUSED, INTERRUPTED, READER_GONE = 1, 2, 130, 141
 
 
@@ -56,6 +58,8 @@ def main(words: Sequence[str] | None = None) -> int:
     except RankFailedError as error:
         report_to_torchrun(program, str(error))
         return FAILED
+    except LostRankError as error:
+        return _lost(program, f"error: {error}")
     except UserError as error:
         return _failed(program, error, str(error), words)
     except OSError as error:
@@ -105,6 +109,14 @@ def _failed(program: str, error: Exception, message: str, words: Sequence[str]) 
         traceback.print_exception(error)
     tell_failure(program, f"error: {message}")
     return MISUSED if isinstance(error, UsageError) else FAILED
+
+
+def _lost(program: str, message: str) -> int:
+    """Tell that another rank ended first, and let that rank speak: torchrun ends all ranks as soon as one has ended."""
+    tell(program, message)
+    time.sleep(FIRST_TO_FAIL_SPEAKS_SECONDS)
+    report_to_torchrun(program, message)
+    return FAILED
 
 
 @contextmanager

@@ -2,14 +2,12 @@
 
 import os
 import socket
-import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from megatron_bio.config.errors import LostRankError, RankFailedError, UserError
 
-_GRACE_SECONDS = 5.0
 _ENDED = (
     *("Connection closed by peer", "Connection reset by peer", "Connection refused", "Broken pipe"),
     *("Application timeout caused pair closure", "remote process exited or there was a network error"),
@@ -35,8 +33,6 @@ def told_by_rank(rank: int, ranks: int) -> Iterator[None]:
         if ranks == 1:
             raise
         if reason := lost_rank(error):
-            # The rank that failed has this long to speak: torchrun ends all as soon as one has ended.
-            time.sleep(_GRACE_SECONDS)
             raise LostRankError(reason) from error
         head = f"rank {rank} of {ranks} failed ({socket.gethostname()}, process {os.getpid()}):\n"
         text = head + "".join(traceback.format_exception(error))

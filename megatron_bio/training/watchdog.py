@@ -93,14 +93,18 @@ class Watchdog:
             return f"{head}; it waits for other ranks in {main.f_code.co_name}, called from {_own_calls(main)} {place}\n"
         lines = [f"{head}; it stands here {place}:\n", *traceback.format_stack(main)]
         for thread in threading.enumerate():
-            if thread.name.startswith(_OWN_THREADS) and thread.ident in frames:
-                lines += [f"its thread {thread.name}:\n", *traceback.format_stack(frames[thread.ident])]
+            frame = frames.get(thread.ident or 0)
+            if frame is not None and thread.name.startswith(_OWN_THREADS) and not _is_idle(frame):
+                lines += [f"its thread {thread.name}:\n", *traceback.format_stack(frame)]
         return "".join(lines)
 
 
+def _is_idle(frame: FrameType) -> bool:
+    """Return whether a thread of a ThreadPoolExecutor waits for work."""
+    return frame.f_code.co_filename.endswith("concurrent/futures/thread.py")
+
+
 def _own_calls(frame: FrameType) -> str:
-    """Return where in this package the innermost of its functions on the stack were: `file:line function < its caller`."""
+    """Return where in this package a stack stands, innermost first: `file:line function < its caller < …`."""
     own = [entry for entry in traceback.extract_stack(frame) if Path(entry.filename).is_relative_to(_PACKAGE)]
-    return " < ".join(
-        f"{Path(entry.filename).name}:{entry.lineno} {entry.name}" for entry in reversed(own[-4:])
-    )
+    return " < ".join(f"{Path(entry.filename).name}:{entry.lineno} {entry.name}" for entry in reversed(own))
