@@ -9,6 +9,9 @@ import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.planner import SavePlan, SavePlanner
+from torch.distributed.checkpoint.storage import WriteResult
+from torch.futures import Future
 
 from megatron_bio.checkpoint.find import complete_checkpoints, folder_step, step_folder
 from megatron_bio.checkpoint.manifest import (
@@ -44,7 +47,7 @@ def save_checkpoint(
     partial = root / f".{final.name}.partial"
     _on_first_rank(lambda: _prepare(partial), final, group)
     try:
-        dcp.save(state, storage_writer=dcp.FileSystemWriter(partial), process_group=group)
+        dcp.save(state, storage_writer=_Writer(partial), process_group=group)
     except CheckpointException as error:
         reasons = "; ".join(f"rank {rank}: {failure[0]}" for rank, failure in error.failures.items())
         raise _write_error(final, reasons, group) from error
@@ -55,6 +58,22 @@ def save_checkpoint(
     _on_first_rank(lambda: _remove_old(root, keep, keep_every), final, group)
     progress("complete")
     return final
+
+
+class _Writer(dcp.FileSystemWriter):
+    """Says what the system refused, where torch's own message is of the file that is then incomplete."""
+
+    def write_data(self, plan: SavePlan, planner: SavePlanner) -> Future[list[WriteResult]]:
+        """Write this rank's files."""
+        try:
+            return super().write_data(plan, planner)
+        except RuntimeError as error:
+            before: BaseException | None = error
+            while before is not None and not isinstance(before, OSError):
+                before = before.__cause__ or before.__context__
+            if before is None:
+                raise
+            raise OSError(before.errno, before.strerror) from error
 
 
 def _write_error(final: Path, reason: str, group: dist.ProcessGroup | None) -> CheckpointError:
