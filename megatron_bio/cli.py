@@ -25,8 +25,8 @@ from typing import Any
 
 from megatron_bio import __version__
 from megatron_bio.config.arguments import UsageError
-from megatron_bio.config.errors import LostRankError, RankFailedError, UserError
-from megatron_bio.failures import REFUSALS, refusal_message, report_to_torchrun, tell, tell_failure
+from megatron_bio.config.errors import REFUSALS, LostRankError, RankFailedError, UserError
+from megatron_bio.failures import refusal_message, report_to_torchrun, tell, tell_failure
 from megatron_bio.verbs import HELPERS, STAGES, VERBS, Verb
 
 PROGRAM = "megatron-bio"

@@ -1,18 +1,11 @@
 """How failures and warnings are told: one message on stderr, also when many ranks have the same."""
 
-import errno
 import hashlib
 import json
 import os
 import sys
 import time
 from pathlib import Path
-
-REFUSALS = (
-    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
-    *(errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG),
-)
-"""Numbers of the OSErrors that the machine is to blame for."""
 
 
 def refusal_message(error: OSError) -> str:

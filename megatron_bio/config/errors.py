@@ -1,5 +1,13 @@
 """The errors that a user can cause. The command line prints them as one message, without a traceback, and exits 1."""
 
+import errno
+
+REFUSALS = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
+    *(errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG),
+)
+"""Numbers of the OSErrors that the machine is to blame for."""
+
 
 class UserError(ValueError):
     """Something the user gave (a file, a flag, a layout) cannot be used; the message says what to do about it."""

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from megatron_bio.config.errors import LostRankError, RankFailedError, UserError
+from megatron_bio.config.errors import REFUSALS, LostRankError, RankFailedError, UserError
 
 _ENDED = (
     *("Connection closed by peer", "Connection reset by peer", "Connection refused", "Broken pipe"),
@@ -23,14 +23,15 @@ def told_by_rank(rank: int, ranks: int) -> Iterator[None]:
     """Tell the exception that ends one of several ranks on stderr, with its number and before anything is torn down.
 
     Raises `RankFailedError` for an exception that was told so and `LostRankError` for one that only says that another
-    rank is gone. A `UserError` or an OSError is for the command line to tell.
+    rank is gone. What the command line tells in a message of its own is left to it: a `UserError`, or a file that the
+    system refused.
     """
     try:
         yield
-    except (UserError, OSError, KeyboardInterrupt, SystemExit):
+    except (UserError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:
-        if ranks == 1:
+        if ranks == 1 or (isinstance(error, OSError) and error.errno in REFUSALS):
             raise
         if reason := lost_rank(error):
             raise LostRankError(reason) from error

@@ -73,6 +73,10 @@ def pretrain_config(**parts: Any) -> PretrainConfig:
             "training.max_skipped_steps: expected at least 1, found 0",
         ),
         (
+            lambda: TrainingConfig(output="r", train_steps=1, keep_every=-1),
+            "training.keep_every: expected 0 or more, found -1",
+        ),
+        (
             lambda: TrainingConfig(output="r", train_steps=0),
             "training.train_steps: expected at least 1, found 0",
         ),
@@ -125,7 +129,15 @@ def test_the_layout_may_change_on_resume_and_the_mathematics_may_not() -> None:
     moved = replace(
         config,
         parallel=ParallelConfig(tensor_parallel=2),
-        training=replace(config.training, micro_batch_size=2, stop_at_step=50, output="elsewhere"),
+        training=replace(
+            config.training,
+            micro_batch_size=2,
+            stop_at_step=50,
+            output="elsewhere",
+            keep_every=1000,
+            asynchronous_checkpoints=True,
+            watchdog=False,
+        ),
     )
     assert differences_on_resume(stored, moved) == []
     changed = replace(config, optimizer=OptimizerConfig(lr=5.0), model=ModelConfig(num_layers=3))

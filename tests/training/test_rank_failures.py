@@ -1,5 +1,6 @@
 """A rank that dies, raises or hangs ends the job under torchrun, and stderr says which rank and where."""
 
+import errno
 import re
 from pathlib import Path
 
@@ -105,5 +106,9 @@ def test_any_other_error_is_told_with_the_rank_once(capfd: pytest.CaptureFixture
 def test_an_error_for_the_user_and_a_single_rank_are_left_to_the_command_line() -> None:
     with pytest.raises(UserError, match="wrong"):
         end_by(UserError("wrong"))
+    with pytest.raises(OSError, match="No space left"):
+        end_by(OSError(errno.ENOSPC, "No space left on device"))
+    with pytest.raises(RankFailedError, match="FileNotFoundError"):
+        end_by(FileNotFoundError(errno.ENOENT, "No such file"))
     with pytest.raises(RuntimeError, match="Connection closed by peer"):
         end_by(RuntimeError("Connection closed by peer"), ranks=1)
