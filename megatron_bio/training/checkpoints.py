@@ -9,12 +9,25 @@ from typing import Any
 import torch.distributed as dist
 from torch import Tensor
 
+from megatron_bio.checkpoint.find import complete_checkpoints
 from megatron_bio.checkpoint.save import save_checkpoint
 from megatron_bio.config.training import TrainingConfig
 from megatron_bio.training.host_copy import host_copy
 from megatron_bio.training.watchdog import Watchdog
 
 THREAD = "checkpoint"
+
+
+def newest_checkpoint(root: Path) -> Path | None:
+    """Return the newest complete checkpoint, as rank 0 sees it, on every rank; None without one.
+
+    On a network file system another node may see a folder as it was a minute ago, and would continue from elsewhere.
+    """
+    newest: list[Path | None] = [None]
+    if dist.get_rank() == 0 and (found := complete_checkpoints(root)):
+        newest = [found[-1]]
+    dist.broadcast_object_list(newest, src=0)
+    return newest[0]
 
 
 class Checkpoints:

@@ -7,7 +7,6 @@ from types import MappingProxyType
 import torch
 import yaml
 
-from megatron_bio.checkpoint.find import complete_checkpoints
 from megatron_bio.config.costs import parameter_count, parameter_shapes
 from megatron_bio.config.pretrain import PretrainConfig
 from megatron_bio.config.stages import describe_stages
@@ -16,7 +15,7 @@ from megatron_bio.parallel.parameters import initialize
 from megatron_bio.training.assembly import build_model_parts, distribute
 from megatron_bio.training.batches import RankRows, StepBatch, evaluation_microbatches, training_batches
 from megatron_bio.training.boards import Board, TensorBoard, WeightsAndBiases, require_wandb
-from megatron_bio.training.checkpoints import Checkpoints
+from megatron_bio.training.checkpoints import Checkpoints, newest_checkpoint
 from megatron_bio.training.compilation import compile_blocks
 from megatron_bio.training.determinism import deterministic_operations
 from megatron_bio.training.initial_weights import load_initial_weights
@@ -105,15 +104,15 @@ class Run:
         )
 
     def _restore(self) -> Progress:
-        found = complete_checkpoints(self.output / "checkpoints")
-        if not found:
+        newest = newest_checkpoint(self.output / "checkpoints")
+        if newest is None:
             if self.config.training.initial_checkpoint is not None:
                 weights = model_tensors(self.model)
                 self.start = load_initial_weights(self.config, weights, self.data.fingerprints)
                 fill_second_copy(self.model, self.optimizer)
             return Progress()
         return restore(
-            found[-1], self.config, self.model, self.optimizer, self.loss_scale, self.data.fingerprints
+            newest, self.config, self.model, self.optimizer, self.loss_scale, self.data.fingerprints
         )
 
     def train(self) -> None:

@@ -21,7 +21,7 @@ from megatron_bio.checkpoint.manifest import CheckpointError, verify
 from megatron_bio.config.training import TrainingConfig
 from megatron_bio.parallel.mesh import MeshShape, build_mesh
 from megatron_bio.training import checkpoints
-from megatron_bio.training.checkpoints import Checkpoints
+from megatron_bio.training.checkpoints import Checkpoints, newest_checkpoint
 from megatron_bio.training.host_copy import host_copy
 from megatron_bio.training.watchdog import Watchdog
 from tests.distributed.pool import Pool
@@ -66,6 +66,20 @@ def test_the_last_and_every_nth_checkpoint_stay(pool: Pool, tmp_path: Path, asyn
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"step-{n:08d}" for n in (3, 6, 7, 8)]
     for path in complete_checkpoints(tmp_path):
         assert verify(path) == []
+
+
+def newest_with_a_late_view(root: Path) -> str | None:
+    """Let rank 1 see no checkpoint, as on a network file system whose cache is old."""
+    if dist.get_rank() == 1:
+        root = root / "old"
+    newest = newest_checkpoint(root)
+    return newest.name if newest else None
+
+
+def test_all_ranks_continue_from_what_the_first_one_sees(pool: Pool, tmp_path: Path) -> None:
+    assert pool.run(newest_with_a_late_view, 2, tmp_path) == [None, None]
+    pool.run(save_steps, 2, tmp_path, 2, False)
+    assert pool.run(newest_with_a_late_view, 2, tmp_path) == ["step-00000002"] * 2
 
 
 def change_after_saving(root: Path) -> list[tuple[list[int], list[int], list[list[float]]]]:
