@@ -81,11 +81,9 @@ def micro_batch_sizes(options: PlanOptions, workload: Workload, data_parallel: i
     rows, rest = divmod(workload.global_batch_size, data_parallel)
     if rest or not rows:
         return []
-    return [
-        size
-        for size in reversed(_divisors(rows))
-        if size <= _MOST_ROWS and options.micro_batch_size in (None, size)
-    ]
+    fixed = options.micro_batch_size
+    sizes = range(min(rows, _MOST_ROWS), 0, -1) if fixed is None else [fixed]
+    return [size for size in sizes if rows % size == 0]
 
 
 def _divisors(number: int) -> list[int]:

@@ -1,17 +1,17 @@
 """A pretraining run, from its configuration to its last checkpoint."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 
 import torch
-import yaml
 
-from megatron_bio.config.costs import parameter_count, parameter_shapes
+from megatron_bio.config.costs import parameter_shapes
 from megatron_bio.config.pretrain import PretrainConfig
-from megatron_bio.config.stages import describe_stages
 from megatron_bio.data.build import open_training_data
 from megatron_bio.parallel.parameters import initialize
+from megatron_bio.training.announcement import data_lines, layout_lines, write_config
 from megatron_bio.training.assembly import build_model_parts, distribute
 from megatron_bio.training.batches import RankRows, StepBatch, evaluation_microbatches, training_batches
 from megatron_bio.training.boards import Board, TensorBoard, WeightsAndBiases, require_wandb
@@ -124,7 +124,10 @@ class Run:
         )
         first = self.world.rank == 0
         log = RunLog(self.output, first, training.train_steps, start, self._boards(start) if first else ())
-        self._announce(log, end)
+        if first:
+            write_config(self.config, self.output)
+        for line in self._facts(end):
+            log.note(line)
         window = Window()
         profiler = StepProfiler(
             training.profile_steps, self.output, self.world.rank, training.profile_all_ranks
@@ -241,42 +244,14 @@ class Run:
             boards.append(WeightsAndBiases(project, self.output, asdict(self.config)))
         return boards
 
-    def _announce(self, log: RunLog, end: int) -> None:
-        if self.world.rank == 0:
-            text = yaml.safe_dump(_plain(asdict(self.config)), sort_keys=False)
-            (self.output / "config.yaml").write_text(text, encoding="utf-8")
-        config, shape = self.config, self.world.shape
-        parameters = sum(parameter_count(config.model).values())
-        sequence_parallel = config.parallel.sequence_parallel and shape.tp > 1
-        log.note(
-            f"{config.model.architecture}: {parameters:,} parameters (heads and padded vocabulary rows included), "
-            f"{config.training.precision}, {self.world.device.type}; ranks: {shape.ranks} = pipeline_parallel {shape.pp} x "
-            f"data_parallel {shape.data_parallel_size} ({shape.dp_shard} share, zero {config.parallel.zero}) x tensor_parallel "
-            f"{shape.tp} (sequence_parallel {str(sequence_parallel).lower()}), recompute {config.parallel.recompute}"
-        )
-        if shape.pp > 1:
-            log.note(f"pipeline, {config.parallel.pipeline_schedule}:")
-            for line in describe_stages(config.model.num_layers, config.parallel):
-                log.note(f"  {line}")
-        log.note(self.utilisation.explanation)
-        for name, part in self.data.report.items():
-            log.note(f"{name}: {_counts(part)}")
+    def _facts(self, end: int) -> Iterator[str]:
+        """Give what a run says before its first step."""
+        yield from layout_lines(self.config, self.world.shape, self.world.device)
+        yield self.utilisation.explanation
+        yield from data_lines(self.data.report)
         if self.start:
-            log.note(f"Starting with the weights of {self.start}; optimizer and schedule start afresh.")
+            yield f"Starting with the weights of {self.start}; optimizer and schedule start afresh."
         if self.progress.step:
-            log.note(f"Continuing after step {self.progress.step} of {config.training.train_steps}.")
+            yield f"Continuing after step {self.progress.step} of {self.config.training.train_steps}."
         if self.progress.step >= end:
-            log.note("Nothing to do: the run has reached that step already.")
-
-
-def _counts(part: object) -> str:
-    if isinstance(part, dict):
-        return ", ".join(f"{name.replace('_', ' ')} {_counts(value)}" for name, value in part.items())
-    return f"{part:,}" if isinstance(part, int) else str(part)
-
-
-def _plain(value: object) -> object:
-    """Turn tuples into lists, which YAML has."""
-    if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
-    return list(value) if isinstance(value, tuple) else value
+            yield "Nothing to do: the run has reached that step already."

@@ -60,6 +60,9 @@ class Pool:
             ["torch", "torch.distributed.fsdp", "torch.distributed.checkpoint"]
         )
         self._workers: list[tuple[Any, multiprocessing.connection.Connection]] = []
+        # Kept as long as the pool: a worker that closes its store in a folder that is gone waits for it to come back.
+        self._stores = tempfile.TemporaryDirectory()
+        self._cases = 0
 
     def run(self, function: Callable[..., Any], ranks: int, *args: Any, limit: float = 120.0) -> list[Any]:
         """Call `function(*args)` on `ranks` ranks and return their results in order of rank.
@@ -68,10 +71,11 @@ class Pool:
         """
         while len(self._workers) < ranks:
             self._start(len(self._workers))
-        with tempfile.TemporaryDirectory() as folder:
-            for _, connection in self._workers[:ranks]:
-                connection.send((ranks, f"{folder}/store", function, args, limit))
-            return self._collect(ranks, time.monotonic() + limit)
+        self._cases += 1
+        store = f"{self._stores.name}/{self._cases}"
+        for _, connection in self._workers[:ranks]:
+            connection.send((ranks, store, function, args, limit))
+        return self._collect(ranks, time.monotonic() + limit)
 
     def _start(self, rank: int) -> None:
         here, there = self._context.Pipe()

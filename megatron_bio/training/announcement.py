@@ -1,0 +1,53 @@
+"""What a run says about itself before its first step."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+import yaml
+
+from megatron_bio.config.costs import parameter_count
+from megatron_bio.config.pretrain import PretrainConfig
+from megatron_bio.config.stages import describe_stages
+from megatron_bio.parallel.mesh import MeshShape
+
+
+def write_config(config: PretrainConfig, output: Path) -> None:
+    """Write the resolved configuration, which `--config` takes again."""
+    text = yaml.safe_dump(_plain(asdict(config)), sort_keys=False)
+    (output / "config.yaml").write_text(text, encoding="utf-8")
+
+
+def layout_lines(config: PretrainConfig, shape: MeshShape, device: torch.device) -> Iterator[str]:
+    """Say what the model is, how ranks are dealt, and where the stages of a pipeline are."""
+    parameters = sum(parameter_count(config.model).values())
+    sequence_parallel = config.parallel.sequence_parallel and shape.tp > 1
+    yield (
+        f"{config.model.architecture}: {parameters:,} parameters (heads and padded vocabulary rows included), "
+        f"{config.training.precision}, {device.type}; ranks: {shape.ranks} = pipeline_parallel {shape.pp} x data_parallel "
+        f"{shape.data_parallel_size} ({shape.dp_shard} share, zero {config.parallel.zero}) x tensor_parallel {shape.tp} "
+        f"(sequence_parallel {str(sequence_parallel).lower()}), recompute {config.parallel.recompute}"
+    )
+    if shape.pp > 1:
+        yield f"pipeline, {config.parallel.pipeline_schedule}:"
+        yield from (f"  {line}" for line in describe_stages(config.model.num_layers, config.parallel))
+
+
+def data_lines(report: Mapping[str, object]) -> Iterator[str]:
+    """Say what was found in the token data."""
+    for name, part in report.items():
+        yield f"{name}: {_counts(part)}"
+
+
+def _counts(part: object) -> str:
+    if isinstance(part, dict):
+        return ", ".join(f"{name.replace('_', ' ')} {_counts(value)}" for name, value in part.items())
+    return f"{part:,}" if isinstance(part, int) else str(part)
+
+
+def _plain(value: object) -> object:
+    """Turn tuples into lists, which YAML has."""
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    return list(value) if isinstance(value, tuple) else value
