@@ -136,17 +136,23 @@ class ParallelConfig:
         return ranks // (tp * pp)
 
     def check_microbatches(self, count: int) -> None:
-        """Refuse a number of microbatches per step that the schedule cannot deal in rounds of `pipeline_parallel`."""
-        if self.pipeline_parallel == 1 or self.pipeline_schedule not in ("interleaved", "zero_bubble"):
+        """Refuse a number of microbatches per step that the schedule cannot deal to the pipeline's ranks."""
+        pp, schedule = self.pipeline_parallel, self.pipeline_schedule
+        if pp == 1:
             return
-        rounds = max(1, count // self.pipeline_parallel)
-        if count % rounds:
-            raise ConfigurationError(
-                f"parallel.pipeline_schedule {self.pipeline_schedule}: a step has {count} microbatches (global_batch_size / data-"
-                f"parallel size / micro_batch_size), which cannot be dealt evenly in {rounds} rounds over "
-                f"parallel.pipeline_parallel {self.pipeline_parallel} ranks; choose sizes that give a multiple of "
-                f"{self.pipeline_parallel}."
+        rounds = max(1, count // pp)
+        if schedule == "1f1b" and count < pp:
+            problem = f"fewer than parallel.pipeline_parallel {pp}"
+        elif schedule in ("interleaved", "zero_bubble") and count % rounds:
+            problem = (
+                f"which cannot be dealt evenly in {rounds} rounds over parallel.pipeline_parallel {pp} ranks"
             )
+        else:
+            return
+        raise ConfigurationError(
+            f"parallel.pipeline_schedule {schedule}: a step has {count} microbatches (global_batch_size / data-parallel size / "
+            f"micro_batch_size), {problem}; choose sizes that give a multiple of {pp}."
+        )
 
     def shard_size(self, data_parallel_size: int) -> int:
         """Return how many of the data-parallel ranks share one copy of the state."""

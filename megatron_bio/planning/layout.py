@@ -162,5 +162,5 @@ def layout_problem(workload: Workload, layout: Layout) -> str | None:
     try:
         parallel.check_microbatches(layout.microbatches(workload))
     except ConfigurationError:
-        return f"{parallel.pipeline_schedule}: the microbatches cannot be dealt evenly over the pipeline"
+        return f"{parallel.pipeline_schedule}: too few microbatches for the pipeline, or they cannot be dealt evenly"
     return None

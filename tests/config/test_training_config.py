@@ -95,6 +95,36 @@ def pretrain_config(**parts: Any) -> PretrainConfig:
             ),
             "splits data.sequence_length 126 over parallel.tensor_parallel 4",
         ),
+        (
+            lambda: ParallelConfig(pipeline_parallel=4).check_microbatches(3),
+            "1f1b: a step has 3 microbatches .*, fewer than parallel.pipeline_parallel 4",
+        ),
+        (
+            lambda: ParallelConfig(pipeline_parallel=2, pipeline_schedule="zero_bubble").check_microbatches(
+                5
+            ),
+            "zero_bubble: a step has 5 microbatches .* cannot be dealt evenly in 2 rounds",
+        ),
+        (
+            lambda: ParallelConfig(pipeline_parallel=2, zero=2),
+            "parallel.zero 2 cannot be combined with parallel.pipeline_parallel",
+        ),
+        (
+            lambda: ParallelConfig(pipeline_parallel=2, pipeline_schedule="zbv", recompute="full"),
+            "parallel.recompute full cannot be combined with parallel.pipeline_schedule zbv",
+        ),
+        (
+            lambda: pretrain_config(parallel=ParallelConfig(pipeline_parallel=2, layers_per_stage=[1, 2, 3])),
+            "parallel.layers_per_stage: expected 2 numbers of at least 1 .* found 1, 2, 3",
+        ),
+        (
+            lambda: pretrain_config(parallel=ParallelConfig(pipeline_parallel=64)),
+            "model.num_layers .* cannot be cut into 64 pipeline stages",
+        ),
+        (
+            lambda: ParallelConfig(data_parallel_shard=3).shard_size(8),
+            "parallel.data_parallel_shard 3 does not divide the data-parallel size 8",
+        ),
         (lambda: ParallelConfig(tensor_parallel=2).data_parallel_size(3), "does not divide the 3 ranks"),
         (
             lambda: ParallelConfig(tensor_parallel=2, data_parallel=1).data_parallel_size(4),
