@@ -44,10 +44,10 @@ class MessageCounter(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-def messages_of_a_step(case: Case) -> dict[tuple[str, str], int]:
+def messages_of_a_step(case: Case, dtype: torch.dtype) -> dict[tuple[str, str], int]:
     """Return the bytes of this rank's second step; the first makes connections."""
     mesh = mesh_of(case)
-    passes = build(case, mesh)
+    passes = build(case, mesh, dtype)
     optimizer = build_optimizer(passes.model, OptimizerConfig())
     for step in range(2):
         batches = microbatches(case, mesh, step)

@@ -1,12 +1,13 @@
 """What a step sends equals the formulas of docs/parallelism.md, byte for byte, on every rank.
 
 Legend as there: S sequence, R rows of a microbatch, M microbatches, P predicted positions of a row, H hidden size, V padded
-vocabulary, t tensor-parallel ranks, d ranks that share the state. Everything is float32 here.
+vocabulary, t tensor-parallel ranks, d ranks that share the state, e bytes of an element in the computation.
 """
 
 from collections import Counter
 
 import pytest
+import torch
 
 from megatron_bio.config.costs import ParameterShape, parameter_shapes
 from megatron_bio.config.model import padded_vocab_size
@@ -32,14 +33,21 @@ CASES = [
     Case("bert", ParallelConfig(pipeline_parallel=2, pipeline_schedule="zbv"), 2),
     Case("bert", ParallelConfig(pipeline_parallel=2, tensor_parallel=2, zero=1), 8),
     Case("gpt", ParallelConfig(pipeline_parallel=2, zero=3), 4),
+    Case("gpt", ParallelConfig(tensor_parallel=2, recompute="full"), 2, 0.1),
+]
+IN_BFLOAT16 = [
+    Case("bert", ParallelConfig(zero=3), 2),
+    Case("gpt", ParallelConfig(tensor_parallel=2, zero=1), 4),
+    Case("bert", ParallelConfig(pipeline_parallel=2, pipeline_schedule="zbv"), 4),
+    Case("gpt", ParallelConfig(pipeline_parallel=2, pipeline_schedule="zero_bubble"), 4),
 ]
 
 
 class Step:
     """The sizes of a case."""
 
-    def __init__(self, case: Case, rank: int) -> None:
-        self.case, self.layout = case, case.layout
+    def __init__(self, case: Case, rank: int, e: int) -> None:
+        self.case, self.layout, self.e = case, case.layout, e
         self.shape = mesh_shape(case.layout, case.ranks)
         self.t, self.d = self.shape.tp, self.shape.dp_shard
         self.count = min(MICROBATCHES, ROWS // case.data_parallel)
@@ -49,7 +57,7 @@ class Step:
         self.sequence_parallel = case.layout.sequence_parallel and self.t > 1
         self.pipeline_rank = self.shape.coordinates(rank)[0]
         self.stages = stages_of_rank(case.layers, case.layout, self.pipeline_rank)
-        self.hidden = FLOAT * LENGTH * self.R * self.H
+        self.hidden = e * LENGTH * self.R * self.H
 
     def shapes_of(self, stage: Stage) -> list[tuple[str, ParameterShape]]:
         """Return (FSDP unit, parameter) of a stage; the last one has the word table too."""
@@ -67,15 +75,18 @@ class Step:
                 found.append(("root" if layer is None else f"layer {layer}", shape))
         return found
 
-    def padded(self, stage: Stage) -> int:
-        """Return the float32 bytes of a stage's parameters as FSDP sends them: dim 0 rounded up to a multiple of d."""
+    def padded(self, stage: Stage, block: int) -> int:
+        """Return the bytes of a stage's parameters as FSDP sends them: dim 0 rounded up to a multiple of d.
+
+        An element has `block` bytes in the layers and 4 outside.
+        """
         total = 0
-        for _, shape in self.shapes_of(stage):
+        for unit, shape in self.shapes_of(stage):
             first, *rest = shape.local(self.t)
             rows = -(-first // self.d) * self.d
             for size in rest:
                 rows *= size
-            total += FLOAT * rows
+            total += (FLOAT if unit == "root" else block) * rows
         return total
 
 
@@ -97,14 +108,14 @@ def tensor_parallel(step: Step) -> Messages:
             layer_passes(2 * count)
             if (
                 step.layout.recompute == "full"
-            ):  # forward again, without the last sum, which no gradient needs
-                layer_passes(count, skipped=count)
+            ):  # forward again; without dropout no gradient needs its last sum
+                layer_passes(count, skipped=0 if step.case.dropout else count)
         if stage.first:
             sent["tp", "reduce_scatter" if sp else "all_reduce"] += count * step.hidden
             sent["tp", "all_gather"] += count * step.hidden if sp else 0
         if stage.last:
             sent["tp", "all_gather"] += count * step.hidden if sp else 0
-            sent["tp", "all_reduce"] += count * step.R * step.P * (FLOAT * step.H + 3 * FLOAT + INT64)
+            sent["tp", "all_reduce"] += count * step.R * step.P * (step.e * step.H + 3 * FLOAT + INT64)
         if sp:
             sent["tp", "all_reduce"] += FLOAT * partial_elements(step, stage)
     sent["tp", "all_reduce"] += FLOAT  # the norm
@@ -135,7 +146,8 @@ def partial_elements(step: Step, stage: Stage) -> int:
 def data_parallel(step: Step) -> Messages:
     sent: Messages = Counter()
     zero, pipeline = step.layout.zero, step.shape.pp > 1
-    parameters = sum(step.padded(stage) for stage in step.stages)
+    parameters = sum(step.padded(stage, FLOAT) for stage in step.stages)
+    gathered = FLOAT if step.layout.splits_backward else step.e
     if step.d > 1:
         gathers = 2 * step.count if zero == 3 else 1
         if zero == 3 and pipeline:
@@ -143,7 +155,7 @@ def data_parallel(step: Step) -> Messages:
                 step.count + 1
             )  # the first backward gathers once more, and then the weights stay to the end
         reductions = step.count if zero >= 2 and not pipeline else 1
-        sent["dp_shard", "all_gather"] = gathers * parameters
+        sent["dp_shard", "all_gather"] = gathers * sum(step.padded(stage, gathered) for stage in step.stages)
         sent["dp_shard", "reduce_scatter"] = reductions * parameters
         sent["dp_replicate", "all_reduce"] = reductions * parameters // step.d * (step.shape.dp_replicate > 1)
         sent["dp_shard", "all_reduce"] += FLOAT  # the norm
@@ -173,9 +185,18 @@ def pipeline(step: Step) -> Messages:
     return sent
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_messages_equal_the_formulas(pool: Pool, case: Case) -> None:
-    for rank, counted in enumerate(pool.run(messages_of_a_step, case.ranks, case)):
-        step = Step(case, rank)
+def check(pool: Pool, case: Case, dtype: torch.dtype) -> None:
+    for rank, counted in enumerate(pool.run(messages_of_a_step, case.ranks, case, dtype)):
+        step = Step(case, rank, dtype.itemsize)
         expected = tensor_parallel(step) + data_parallel(step) + pipeline(step)
         assert counted == {key: value for key, value in expected.items() if value}, f"rank {rank}"
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_messages_equal_the_formulas(pool: Pool, case: Case) -> None:
+    check(pool, case, torch.float32)
+
+
+@pytest.mark.parametrize("case", IN_BFLOAT16, ids=str)
+def test_messages_in_bfloat16_equal_the_formulas(pool: Pool, case: Case) -> None:
+    check(pool, case, torch.bfloat16)
