@@ -6,6 +6,7 @@ A worker that fails or a case that outlasts its time ends the pool; the next cas
 import gc
 import multiprocessing
 import multiprocessing.connection
+import pickle
 import tempfile
 import time
 import traceback
@@ -39,9 +40,10 @@ def _worker(connection: multiprocessing.connection.Connection, rank: int) -> Non
             )
             result = function(*args)
             dist.barrier()
-            connection.send((True, result))
+            # By value: the connection itself would pass each tensor as an open file, and those run out.
+            connection.send_bytes(pickle.dumps((True, result)))
         except BaseException:  # noqa: BLE001 - whatever happened is the parent's to report
-            connection.send((False, traceback.format_exc()))
+            connection.send_bytes(pickle.dumps((False, traceback.format_exc())))
         finally:
             if dist.is_initialized():
                 dist.destroy_process_group()
@@ -75,7 +77,11 @@ class Pool:
         store = f"{self._stores.name}/{self._cases}"
         for _, connection in self._workers[:ranks]:
             connection.send((ranks, store, function, args, limit))
-        return self._collect(ranks, time.monotonic() + limit)
+        try:
+            return self._collect(ranks, time.monotonic() + limit)
+        except BaseException:
+            self.close()  # what is still on its way must not be taken for the next case's
+            raise
 
     def _start(self, rank: int) -> None:
         here, there = self._context.Pipe()
@@ -99,12 +105,11 @@ class Pool:
             for connection in ready:
                 rank = waiting.pop(connection)
                 try:
-                    good, value = connection.recv()
+                    good, value = pickle.loads(connection.recv_bytes())
                 except (EOFError, ConnectionError):
                     good, value = False, "the process died"
                 (results if good else failures)[rank] = value
         if failures or waiting:
-            self.close()
             raise CaseFailedError(_explanation(failures, sorted(waiting.values())))
         return [results[rank] for rank in range(ranks)]
 
