@@ -22,7 +22,8 @@ class ParallelConfig:
     """Ranks that hold the layers one after another."""
     pipeline_schedule: Schedule = "1f1b"
     """Order of the microbatches: 1f1b, interleaved 1f1b, zero_bubble (weight gradients fill the waiting time), zbv (the
-    same with two stages per rank laid out as a V, so that the first rank holds the first and the last stage)."""
+    same with two stages per rank laid out as a V, so that the first rank holds the first and the last stage). No effect
+    when pipeline_parallel is 1."""
     stages_per_rank: int | None = None
     """Stages that one rank holds; when not given 1 for 1f1b and 2 for the others, which interleave them."""
     layers_per_stage: list[int] | None = None

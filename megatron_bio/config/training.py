@@ -226,6 +226,11 @@ class TrainingConfig:
                 f"training.profile_steps: expected two steps FIRST LAST with 1 <= FIRST <= LAST, found "
                 f"{' '.join(map(str, self.profile_steps))}."
             )
+        if self.profile_steps is not None and self.profile_steps[1] > self.train_steps:
+            raise ConfigurationError(
+                f"training.profile_steps: the run ends with step {self.train_steps} (training.train_steps), before the last step "
+                f"to record, {self.profile_steps[1]}."
+            )
         if self.profile_all_ranks and self.profile_steps is None:
             raise ConfigurationError(
                 "training.profile_all_ranks: it needs training.profile_steps, which says what to record."

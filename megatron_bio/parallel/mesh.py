@@ -52,11 +52,19 @@ class MeshShape:
         return replicate * self.dp_shard + shard
 
 
-def build_mesh(shape: MeshShape, device_type: str) -> DeviceMesh:
-    """Build the mesh over all ranks of the default process group; `shape.ranks` must be its size."""
+def build_mesh(shape: MeshShape, device_type: str, timeout: timedelta | None = None) -> DeviceMesh:
+    """Build the mesh over all ranks of the default process group; `shape.ranks` must be its size.
+
+    `timeout` is that of the collectives on its axes (None: torch's default of the backend).
+    """
     assert dist.get_world_size() == shape.ranks, f"{dist.get_world_size()} ranks cannot form {shape}"
     ranks = torch.arange(shape.ranks).view(shape.sizes)
-    return DeviceMesh(device_type, ranks, mesh_dim_names=AXES)
+    mesh = DeviceMesh(device_type, ranks, mesh_dim_names=AXES)
+    if timeout is not None:
+        for axis in AXES:
+            # torch makes the groups of a mesh with the backend's default timeout, whatever the default group has.
+            dist.distributed_c10d._set_pg_timeout(timeout, mesh[axis].get_group())
+    return mesh
 
 
 def single_process_mesh(device_type: str = "cpu") -> DeviceMesh:

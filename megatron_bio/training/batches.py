@@ -75,6 +75,11 @@ def evaluation_microbatches(
 
 def to_tensors(batch: BertBatch | GptBatch, seed: int, device: torch.device) -> Microbatch:
     """Move the arrays to the device; the sample ids become dropout keys."""
-    tensors = {name: torch.from_numpy(array).to(device) for name, array in vars(batch).items()}
+    tensors = {name: torch.from_numpy(array) for name, array in vars(batch).items()}
+    if (
+        device.type == "cuda"
+    ):  # from pinned memory the copy does not hold up the thread that prepares the next batch
+        tensors = {name: tensor.pin_memory() for name, tensor in tensors.items()}
+    tensors = {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
     tensors["dropout_keys"] = sample_keys(seed, tensors.pop("sample_ids"))
     return tensors

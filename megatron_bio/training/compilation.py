@@ -3,15 +3,23 @@
 from collections.abc import Iterable
 
 import torch
+import torch._functorch.config
 from torch import nn
 
 
-def compile_blocks(blocks: Iterable[nn.Module], backend: str = "inductor") -> None:
+def compile_blocks(
+    blocks: Iterable[nn.Module], backend: str = "inductor", *, split_backward: bool = False
+) -> None:
     """Compile the forward of each block in place; call it when the parameters are on their device and before sharding.
+
+    With `split_backward` the pipeline's schedule runs a backward more than once, so it must not reuse the memory of what it
+    was given; torch has only a switch for the whole process.
 
     The forward alone and not the module: the hooks by which FSDP gathers and frees weights stay outside the graph, and parameters
     keep their names. All shapes are static, so nothing is compiled for changing ones.
     """
+    if split_backward:
+        torch._functorch.config.donated_buffer = False
     for block in blocks:
         _give_layer_number_as_tensor(block)
         block.forward = torch.compile(block.forward, backend=backend, dynamic=False)

@@ -76,7 +76,7 @@ class Run:
         self.model = build_model_parts(config.model, layout, world.mesh, world.device, dtype)
         initialize(self.model, config.training.seed)
         if config.training.compile:
-            compile_blocks(self.model.blocks)
+            compile_blocks(self.model.blocks, split_backward=layout.splits_backward)
         self.passes = distribute(
             self.model,
             layout,

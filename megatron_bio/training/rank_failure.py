@@ -16,6 +16,7 @@ _ENDED = (
 """What gloo, NCCL and torch's store say when the process at the other end is gone."""
 _SILENT = ("Timed out waiting", "Socket Timeout", "wait timeout after")
 """What they say when it does not answer."""
+_LOOK = "look for the message of that rank or of its machine."
 
 
 @contextmanager
@@ -44,13 +45,16 @@ def told_by_rank(rank: int, ranks: int) -> Iterator[None]:
 def lost_rank(error: BaseException) -> str | None:
     """Return what to say of an exception that only means that another rank is missing; None for any other exception.
 
-    gloo raises plain RuntimeErrors, NCCL and the store subclasses of it, so their words have to tell.
+    gloo raises plain RuntimeErrors, NCCL and the store subclasses of it, so their words have to tell; a pipeline schedule wraps
+    them in an exception of its own, so the causes count too.
     """
-    if not isinstance(error, RuntimeError):
-        return None
-    text = str(error)
-    if any(words in text for words in _ENDED):
-        return "another rank ended first, so this one ends too; look for the message of that rank or of its machine."
-    if any(words in text for words in _SILENT):
-        return "another rank did not answer in time, so this one ends; look for the message of that rank or of its machine."
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, RuntimeError):
+            text = str(cause)
+            if any(words in text for words in _ENDED):
+                return f"another rank ended first, so this one ends too; {_LOOK}"
+            if any(words in text for words in _SILENT):
+                return f"another rank did not answer in time, so this one ends; {_LOOK}"
+        cause = cause.__cause__
     return None

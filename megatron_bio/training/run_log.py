@@ -87,6 +87,8 @@ class RunLog:
 def _short(value: float) -> str:
     if isinstance(value, int):
         return f"{value:,}"
+    if abs(value) >= 1e12:
+        return f"{value:.2e}"
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.2e}" if 0 < abs(value) < _FEW_DIGITS else f"{value:.4f}"

@@ -1,6 +1,7 @@
 """A rank that makes no progress says where it stands and ends, so that the job ends and can be started again."""
 
 import faulthandler
+import linecache
 import os
 import socket
 import sys
@@ -88,8 +89,7 @@ class Watchdog:
         )
         place = f"({socket.gethostname()}, process {os.getpid()})"
         main = frames[self._main]
-        file = main.f_code.co_filename
-        if "torch/distributed/" in file and "torch/distributed/checkpoint/" not in file:
+        if _waits_for_ranks(main):
             return f"{head}; it waits for other ranks in {main.f_code.co_name}, called from {_own_calls(main)} {place}\n"
         lines = [f"{head}; it stands here {place}:\n", *traceback.format_stack(main)]
         for thread in threading.enumerate():
@@ -97,6 +97,14 @@ class Watchdog:
             if frame is not None and thread.name.startswith(_OWN_THREADS) and not _is_idle(frame):
                 lines += [f"its thread {thread.name}:\n", *traceback.format_stack(frame)]
         return "".join(lines)
+
+
+def _waits_for_ranks(frame: FrameType) -> bool:
+    """Return whether a stack ends in a collective of torch's, or in waiting for one, which is no Python frame of its own."""
+    file = frame.f_code.co_filename
+    if "torch/distributed/" in file and "torch/distributed/checkpoint/" not in file:
+        return True
+    return linecache.getline(file, frame.f_lineno).strip() == "work.wait()"
 
 
 def _is_idle(frame: FrameType) -> bool:

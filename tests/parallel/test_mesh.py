@@ -1,4 +1,20 @@
-from megatron_bio.parallel.mesh import MeshShape
+from datetime import timedelta
+
+import torch
+
+from megatron_bio.parallel.mesh import AXES, MeshShape, build_mesh
+from tests.distributed.pool import Pool
+
+
+def timeouts() -> list[float]:
+    """Return the seconds that collectives wait on each axis."""
+    mesh = build_mesh(MeshShape(pp=2, tp=2), "cpu", timedelta(minutes=47))
+    groups = [mesh[axis].get_group() for axis in AXES]
+    return [group._get_backend(torch.device("cpu")).options._timeout.total_seconds() for group in groups]
+
+
+def test_every_axis_has_the_timeout_of_the_run(pool: Pool) -> None:
+    assert pool.run(timeouts, 4)[0] == [47 * 60.0] * 4
 
 
 def test_coordinates_of_1024_ranks_are_a_bijection_with_tp_fastest() -> None:

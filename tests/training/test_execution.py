@@ -68,7 +68,7 @@ def compiled_steps(case: Case, backend: str | None) -> dict[str, Any]:
     if backend:
         torch._dynamo.reset()
         torch._dynamo.utils.counters.clear()
-        compile_blocks(model.blocks, backend)
+        compile_blocks(model.blocks, backend, split_backward=case.layout.splits_backward)
     passes = distribute(model, case.layout, mesh, compute_dtype=torch.float32, sequence_length=LENGTH)
     optimizer = build_optimizer(model, OptimizerConfig())
     result: dict[str, Any] = {"losses": [], "norms": []}
@@ -102,6 +102,12 @@ def bert(ranks: int, **layout: Any) -> Case:
         pytest.param(bert(2, pipeline_parallel=2), "aot_eager", 2, marks=pytest.mark.slow),
         pytest.param(bert(4, tensor_parallel=2, zero=3), "inductor", 2, marks=pytest.mark.slow),
         pytest.param(bert(1), "inductor", 2, marks=pytest.mark.slow),
+        pytest.param(
+            bert(2, pipeline_parallel=2, pipeline_schedule="zero_bubble"),
+            "inductor",
+            2,
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=str,
 )

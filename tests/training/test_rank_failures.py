@@ -2,12 +2,14 @@
 
 import errno
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 from megatron_bio.config.errors import LostRankError, RankFailedError, UserError
 from megatron_bio.training.rank_failure import told_by_rank
+from megatron_bio.training.watchdog import _waits_for_ranks
 from tests.distributed.tiny_run import make_data
 from tests.training.jobs import recipe
 from tests.training.processes import kill_tree, torchrun
@@ -112,3 +114,28 @@ def test_an_error_for_the_user_and_a_single_rank_are_left_to_the_command_line() 
         end_by(FileNotFoundError(errno.ENOENT, "No such file"))
     with pytest.raises(RuntimeError, match="Connection closed by peer"):
         end_by(RuntimeError("Connection closed by peer"), ranks=1)
+
+
+def test_a_lost_rank_is_known_behind_an_exception_of_the_pipeline() -> None:
+    def fail() -> None:
+        try:
+            raise RuntimeError("[pair.cc:553] Connection closed by peer [127.0.0.1]:1")
+        except RuntimeError as error:
+            raise RuntimeError("[Stage 1] failed to run forward") from error
+
+    with pytest.raises(LostRankError, match="another rank ended first"), told_by_rank(0, 2):
+        fail()
+
+
+def test_waiting_for_a_message_is_waiting() -> None:
+    frames: list[bool] = []
+
+    class Work:
+        def wait(self) -> None:
+            caller = sys._getframe(1)
+            frames.append(_waits_for_ranks(caller))
+
+    work = Work()
+    work.wait()
+    Work().wait()
+    assert frames == [True, False]
