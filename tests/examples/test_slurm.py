@@ -23,15 +23,17 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "examples/slurm/pretrain.sbatch"
 LIMIT = 60.0
 
-# srun with one task: what it runs takes its place, so a signal to srun is one to the task.
-ONE_TASK = 'shift\nexec "$@"\n'
-# srun with two tasks on this machine; as srun does, it passes signals on and fails when a task fails.
-TWO_TASKS = """shift
-"$@" & first=$!
-"$@" & second=$!
-trap 'kill -USR1 $first $second' USR1
-for task in $first $second; do
-    while wait $task; status=$?; [ $status -gt 128 ]; do :; done
+# srun with tasks on this machine. As srun does, it passes SIGUSR1 on, kills every process of the step at SIGTERM, and fails when
+# a task fails. The ranks have sessions of their own, so they are found by what their parents are.
+SRUN = """while [[ $1 == -* ]]; do shift; done
+tasks=() killed=false
+for ((task = 0; task < TASKS; task++)); do "$@" & tasks+=($!); done
+below() { for child in $(pgrep --parent "$1"); do below "$child"; echo "$child"; done; }
+trap 'kill -USR1 "${tasks[@]}"' USR1
+trap 'killed=true; kill -KILL $(for task in "${tasks[@]}"; do below "$task"; done) "${tasks[@]}"' TERM
+for task in "${tasks[@]}"; do
+    while wait "$task"; status=$?; [ $status -gt 128 ] && ! $killed; do :; done
+    ! $killed || exit 137
     [ $status -eq 0 ] || exit $status
 done
 """
@@ -68,11 +70,11 @@ def executable(path: Path, text: str) -> None:
     path.chmod(0o700)
 
 
-def start(folder: Path, srun: str, *words: str, **environment: str) -> subprocess.Popen[str]:
+def start(folder: Path, tasks: int, *words: str, **environment: str) -> subprocess.Popen[str]:
     """Start the batch script as SLURM would, in the folder from which it was sent."""
     commands = folder / "commands"
     commands.mkdir(exist_ok=True)
-    executable(commands / "srun", srun)
+    executable(commands / "srun", SRUN)
     executable(commands / "scontrol", SCONTROL)
     slurm = {
         "SLURM_JOB_ID": "4242",
@@ -80,6 +82,7 @@ def start(folder: Path, srun: str, *words: str, **environment: str) -> subproces
         "SLURM_JOB_NUM_NODES": "2",
         "SLURM_GPUS_ON_NODE": "2",
         "STAND_IN": str(folder),
+        "TASKS": str(tasks),
         "PATH": f"{commands}:{os.environ['PATH']}",
     }
     return subprocess.Popen(
@@ -106,12 +109,12 @@ def signalled(folder: Path, number: signal.Signals, rank_status: int = 0) -> tup
     executable(folder / "python", TORCHRUN)
     (folder / "rank.py").write_text(RANK)
     words = ("--config", "a recipe.yaml")
-    job = start(folder, ONE_TASK, *words, PYTHON=str(folder / "python"), RANK_STATUS=str(rank_status))
+    job = start(folder, 1, *words, PYTHON=str(folder / "python"), RANK_STATUS=str(rank_status))
     ranks = [folder / f"rank-{rank}" for rank in (0, 1)]
     wait_until(lambda: all(rank.exists() and rank.read_text() == "ready" for rank in ranks), job)
     job.send_signal(number)
     output = job.communicate(timeout=LIMIT)[0]
-    assert [rank.read_text() for rank in ranks] == [number.name] * 2
+    assert [rank.read_text() for rank in ranks] == ["SIGUSR1"] * 2
     return job.returncode, output
 
 
@@ -137,8 +140,10 @@ def test_torchrun_meets_at_the_first_node_and_gets_the_options(tmp_path: Path) -
     }
 
 
-def test_a_cancelled_job_saves_and_stays_away(tmp_path: Path) -> None:
-    status, output = signalled(tmp_path, signal.SIGTERM)
+@pytest.mark.parametrize("number", [signal.SIGUSR2, signal.SIGTERM])
+def test_a_job_that_is_told_to_stop_saves_and_stays_away(tmp_path: Path, number: signal.Signals) -> None:
+    """SIGUSR2 is the documented way; SIGTERM comes to the script alone when sent with `scancel --batch`."""
+    status, output = signalled(tmp_path, number)
     assert status == 0, output
     assert not (tmp_path / "requeued").exists()
 
@@ -181,9 +186,7 @@ def test_two_real_agents_save_and_continue(tmp_path: Path) -> None:
     steps = []
     for _ in range(2):
         lines = log.read_text().count("\n") if log.exists() else 0
-        job = start(
-            tmp_path, TWO_TASKS, "--config", str(recipe), "--training.evaluation_interval", "0", **given
-        )
+        job = start(tmp_path, 2, "--config", str(recipe), "--training.evaluation_interval", "0", **given)
         wait_until(lambda lines=lines: log.exists() and log.read_text().count("\n") > lines + 3, job)
         job.send_signal(signal.SIGUSR1)
         output = job.communicate(timeout=LIMIT)[0]
