@@ -7,8 +7,12 @@
 # Result:   see pretrain.sbatch
 #
 # Signals go to the ranks directly. torchrun itself would die of SIGUSR1, and after SIGTERM it kills the ranks in 30 seconds, which
-# is too short for a large checkpoint; so it sees neither and just waits for its ranks.
+# is too short for a large checkpoint; so it sees neither and just waits for its ranks. They ignore both too until they train; so a
+# request is repeated until they end. It is always SIGUSR1, which never ends a rank, however often it comes.
 set -u
+
+asked=false
+trap 'asked=true' USR1 TERM
 
 (
     trap '' USR1 TERM # what is ignored here stays ignored in torchrun; the ranks set handlers of their own
@@ -23,13 +27,22 @@ set -u
 ) &
 torchrun=$!
 
+repeats=false
 interrupted=false
-forward() {
+ask() {
     interrupted=true
-    pkill "-$1" --parent "$torchrun"
+    ! $repeats || return
+    repeats=true
+    (
+        trap '' USR1 TERM # SLURM sends signals to all processes of a step
+        while kill -0 "$torchrun"; do
+            pkill -USR1 --parent "$torchrun"
+            sleep 5
+        done
+    ) >/dev/null 2>&1 &
 }
-trap 'forward USR1' USR1
-trap 'forward TERM' TERM
+trap ask USR1 TERM
+! $asked || ask
 
 # A signal ends `wait` early; then torchrun is still running.
 while :; do

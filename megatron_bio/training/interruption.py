@@ -14,7 +14,8 @@ SAME_REQUEST_SECONDS = 5.0
 class Interruption:
     """Notes SIGTERM, SIGINT and SIGUSR1 while it is open, so that the loop can save and end instead of dying in a step.
 
-    SIGTERM or SIGINT given again after five seconds ends the process at once. What comes sooner is the same request:
+    SIGTERM or SIGINT given again after five seconds ends the process at once, even where the process was started with
+    the signal ignored. What comes sooner is the same request:
     SLURM signals every process of a job step, and torchrun, which is one of them, then passes the signal on to its ranks.
     SIGUSR1, which SLURM sends ahead of the end of the time limit, never ends the process.
     """
@@ -37,7 +38,8 @@ class Interruption:
         if self._asked_at is None:
             self._asked_at = now
         elif number != signal.SIGUSR1 and now - self._asked_at > SAME_REQUEST_SECONDS:
-            signal.signal(number, self._previous[number])
+            previous = self._previous[number]
+            signal.signal(number, signal.SIG_DFL if previous is signal.SIG_IGN else previous)
             signal.raise_signal(number)
 
     def requested(self) -> bool:

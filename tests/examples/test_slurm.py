@@ -42,7 +42,7 @@ show) echo localhost; echo second-node ;;
 requeue) echo "$2" >> "$STAND_IN/requeued" ;;
 esac
 """
-# torchrun with two ranks, each of which notes the signal that it gets and ends.
+# torchrun with two ranks, each of which notes the signal that it gets and ends; LATE_RANK starts to train when the other has it.
 TORCHRUN = f"""#!{sys.executable}
 import json, os, subprocess, sys
 from pathlib import Path
@@ -54,13 +54,21 @@ sys.exit(max([process.wait() for process in ranks]))
 RANK = """
 import os, signal, sys, time
 from pathlib import Path
-place = Path(os.environ["STAND_IN"]) / f"rank-{sys.argv[1]}"
+places = [Path(os.environ["STAND_IN"]) / f"rank-{rank}" for rank in (0, 1)]
+place = places[int(sys.argv[1])]
 def save(number, _):
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     place.write_text(signal.Signals(number).name)
     sys.exit(int(os.environ["RANK_STATUS"]))
+if sys.argv[1] == os.environ["LATE_RANK"]:
+    place.write_text("ready")
+    while not any(other.exists() and other.read_text() == "SIGUSR1" for other in places):
+        time.sleep(0.05)
+    time.sleep(0.5)
 for number in (signal.SIGUSR1, signal.SIGTERM):
     signal.signal(number, save)
-place.write_text("ready")
+if sys.argv[1] != os.environ["LATE_RANK"]:
+    place.write_text("ready")
 time.sleep(60)
 """
 
@@ -104,12 +112,15 @@ def wait_until(condition: Callable[[], bool], job: subprocess.Popen[str]) -> Non
         time.sleep(0.05)
 
 
-def signalled(folder: Path, number: signal.Signals, rank_status: int = 0) -> tuple[int, str]:
+def signalled(
+    folder: Path, number: signal.Signals, rank_status: int = 0, late_rank: str = ""
+) -> tuple[int, str]:
     """Send a signal to the job when its ranks are ready; return its status and output."""
     executable(folder / "python", TORCHRUN)
     (folder / "rank.py").write_text(RANK)
     words = ("--config", "a recipe.yaml")
-    job = start(folder, 1, *words, PYTHON=str(folder / "python"), RANK_STATUS=str(rank_status))
+    given = {"PYTHON": str(folder / "python"), "RANK_STATUS": str(rank_status), "LATE_RANK": late_rank}
+    job = start(folder, 1, *words, **given)
     ranks = [folder / f"rank-{rank}" for rank in (0, 1)]
     wait_until(lambda: all(rank.exists() and rank.read_text() == "ready" for rank in ranks), job)
     job.send_signal(number)
@@ -123,6 +134,12 @@ def test_the_signal_before_the_time_limit_saves_and_queues_again(tmp_path: Path)
     assert status == 0, output
     assert (tmp_path / "requeued").read_text() == "4242\n"
     assert "job 4242 queues again" in output
+
+
+def test_a_signal_while_a_rank_starts_is_not_lost(tmp_path: Path) -> None:
+    status, output = signalled(tmp_path, signal.SIGUSR1, late_rank="1")
+    assert status == 0, output
+    assert (tmp_path / "requeued").exists()
 
 
 def test_torchrun_meets_at_the_first_node_and_gets_the_options(tmp_path: Path) -> None:

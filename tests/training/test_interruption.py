@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -47,3 +49,28 @@ def ask_again_later(first: int, second: int) -> str:
 def test_a_later_ctrl_c_ends_the_process_and_a_later_sigusr1_does_not(pool: Pool) -> None:
     assert pool.run(ask_again_later, 1, signal.SIGTERM, signal.SIGINT) == ["ended"]
     assert pool.run(ask_again_later, 1, signal.SIGTERM, signal.SIGUSR1) == ["went on"]
+
+
+STARTED_WITH_SIGTERM_IGNORED = """
+import signal, torch
+from megatron_bio.training import interruption
+interruption.SAME_REQUEST_SECONDS = 0.0
+assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+with interruption.Interruption(torch.device("cpu")):
+    for _ in range(3):
+        signal.raise_signal(signal.SIGUSR1)
+    print("still here", flush=True)
+    signal.raise_signal(signal.SIGTERM)
+print("went on")
+"""
+
+
+def test_a_later_sigterm_ends_a_process_that_was_started_with_it_ignored() -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        command = [sys.executable, "-c", STARTED_WITH_SIGTERM_IGNORED]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert process.communicate()[0] == "still here\n"
+    assert process.returncode == -signal.SIGTERM
