@@ -25,7 +25,8 @@ LIMIT = 60.0
 
 # srun with tasks on this machine. As srun does, it passes SIGUSR1 on, kills every process of the step at SIGTERM, and fails when
 # a task fails. The ranks have sessions of their own, so they are found by what their parents are.
-SRUN = """while [[ $1 == -* ]]; do shift; done
+SRUN = """echo "$@" > "$STAND_IN/srun"
+while [[ $1 == -* ]]; do shift; done
 tasks=() killed=false
 for ((task = 0; task < TASKS; task++)); do "$@" & tasks+=($!); done
 below() { for child in $(pgrep --parent "$1"); do below "$child"; echo "$child"; done; }
@@ -163,6 +164,11 @@ def test_a_job_that_is_told_to_stop_saves_and_stays_away(tmp_path: Path, number:
     status, output = signalled(tmp_path, number)
     assert status == 0, output
     assert not (tmp_path / "requeued").exists()
+
+
+def test_the_ranks_of_a_node_share_all_its_cores(tmp_path: Path) -> None:
+    signalled(tmp_path, signal.SIGUSR1)
+    assert "--cpu-bind=none" in (tmp_path / "srun").read_text().split()
 
 
 def test_a_job_that_could_not_save_fails_and_stays_away(tmp_path: Path) -> None:
