@@ -1,5 +1,10 @@
 """Doing something on some ranks, so that its failure is every rank's failure and none waits for another.
 
+Such a failure is an `OSError`: a full disk, a file that is not allowed. Any other exception is a mistake in the program and is
+raised on its own rank alone, for a save in the background when it is waited for. `told_by_rank` writes its traceback and the rank
+ends; gloo, which carries the agreement on GPUs too, then tells the others that the connection is closed, and they end as
+`LostRankError`.
+
 `group` holds all ranks; None is the default group, which the training's thread alone may use.
 """
 
