@@ -21,7 +21,7 @@ from tests.distributed.tiny_run import config, make_data
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "examples/slurm/pretrain.sbatch"
-LIMIT = 60.0
+LIMIT = 180.0
 
 # srun with tasks on this machine. As srun does, it passes SIGUSR1 on, kills every process of the step at SIGTERM, and fails when
 # a task fails. The ranks have sessions of their own, so they are found by what their parents are.
