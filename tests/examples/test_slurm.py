@@ -18,6 +18,7 @@ import yaml
 from megatron_bio.checkpoint.find import resolve_checkpoint
 from megatron_bio.checkpoint.load import read_info
 from tests.distributed.tiny_run import config, make_data
+from tests.training.processes import kill_tree
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "examples/slurm/pretrain.sbatch"
@@ -104,11 +105,20 @@ def start(folder: Path, tasks: int, *words: str, **environment: str) -> subproce
     )
 
 
+def output_of(job: subprocess.Popen[str]) -> str:
+    """Return what a job wrote, once it has ended."""
+    try:
+        return job.communicate(timeout=LIMIT)[0]
+    except subprocess.TimeoutExpired:
+        kill_tree(job)
+        pytest.fail(f"the job did not end: {job.communicate()[0]}")
+
+
 def wait_until(condition: Callable[[], bool], job: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + LIMIT
     while not condition():
         if job.poll() is not None or time.monotonic() > deadline:
-            job.kill()
+            kill_tree(job)  # its children too, which hold its output open
             pytest.fail(f"the job did not get so far: {job.communicate()[0]}")
         time.sleep(0.05)
 
@@ -125,7 +135,7 @@ def signalled(
     ranks = [folder / f"rank-{rank}" for rank in (0, 1)]
     wait_until(lambda: all(rank.exists() and rank.read_text() == "ready" for rank in ranks), job)
     job.send_signal(number)
-    output = job.communicate(timeout=LIMIT)[0]
+    output = output_of(job)
     assert [rank.read_text() for rank in ranks] == ["SIGUSR1"] * 2
     return job.returncode, output
 
@@ -212,7 +222,7 @@ def test_two_real_agents_save_and_continue(tmp_path: Path) -> None:
         job = start(tmp_path, 2, "--config", str(recipe), "--training.evaluation_interval", "0", **given)
         wait_until(lambda lines=lines: log.exists() and log.read_text().count("\n") > lines + 3, job)
         job.send_signal(signal.SIGUSR1)
-        output = job.communicate(timeout=LIMIT)[0]
+        output = output_of(job)
         assert job.returncode == 0, output
         steps.append(read_info(resolve_checkpoint(tmp_path / "run"))["step"])
     assert f"Continuing after step {steps[0]} of 5000" in output
