@@ -1,4 +1,4 @@
-"""Seconds that messages take, as far as nothing can be computed meanwhile.
+"""Seconds that a rank waits for messages.
 
 Legend as in `planning.layout`; d ranks share one copy of the state, e bytes of an element. A ring moves (n - 1) / n of a
 gathered or scattered tensor over each rank's link, an all-reduce twice that.
@@ -10,6 +10,8 @@ from megatron_bio.planning.memory import Elements
 
 LINK_SHARE = 0.8
 """Part of a link's speed that large messages reach; taken from practice, not fitted."""
+FORWARD_PART = 1 / 3
+"""Part of a microbatch's computation that is forward; with recomputation it is a little less."""
 
 
 def _seconds(volume: float, cluster: Cluster, size: int, stride: int) -> float:
@@ -48,27 +50,34 @@ def pipeline_seconds(workload: Workload, layout: Layout, cluster: Cluster) -> fl
 
 
 def data_parallel_seconds(
-    workload: Workload, layout: Layout, cluster: Cluster, elements: Elements
-) -> tuple[float, float]:
-    """Return the time of a step's messages that run beside computation, and of those that wait for the last backward.
+    workload: Workload, layout: Layout, cluster: Cluster, elements: Elements, compute: float
+) -> float:
+    """Return the time in which a step waits for data-parallel messages; `compute` is that of one microbatch, in seconds.
 
-    FSDP gathers the weights (blocks in the dtype of the computation, the root in float32) once per step, with zero 3 twice per
-    microbatch, in a pipeline once per microbatch and once more; it reduces float32 gradients once per step, with zero 2 and 3
-    once per microbatch except in a pipeline. zero 0 reduces when all is computed.
+    FSDP gathers the weights (blocks in the dtype of the computation, the root in float32) beside a forward and reduces float32
+    gradients beside a backward. zero 1 gathers beside the first forward of a step and reduces beside the last backward, however
+    many microbatches lie between; zero 2 reduces beside each backward; zero 3 also gathers beside each forward and each
+    backward. A pipeline with zero 3 gathers beside each forward and one backward, and reduces beside the last. zero 0 reduces
+    when all is computed.
     """
     parallel, microbatches = layout.parallel, layout.microbatches(workload)
     tp, shard = parallel.tensor_parallel, layout.shard
     copies = layout.data_parallel // shard
     if shard == 1:
-        return 0.0, _seconds(2 * 4 * elements.whole, cluster, copies, tp)
-    e = 4 if layout.parallel.splits_backward else workload.element_bytes
-    pipeline = parallel.pipeline_parallel > 1
-    gathers = 1
-    if parallel.zero == 3:
-        gathers = microbatches + 1 if pipeline else 2 * microbatches
-    reductions = microbatches if parallel.zero > 1 and not pipeline else 1
-    gathered = (e * elements.blocks + 4 * elements.root) * gathers
-    volume = gathered + 4 * elements.whole * reductions
-    beside = _seconds(volume, cluster, shard, tp)
-    beside += _seconds(2 * 4 * elements.sharded * reductions, cluster, copies, tp * shard)
-    return beside, 0.0
+        return _seconds(2 * 4 * elements.whole, cluster, copies, tp)
+    e = 4 if parallel.splits_backward else workload.element_bytes
+    gather = _seconds(e * elements.blocks + 4 * elements.root, cluster, shard, tp)
+    reduction = _seconds(4 * elements.whole, cluster, shard, tp)
+    reduction += _seconds(2 * 4 * elements.sharded, cluster, copies, tp * shard)
+    units = max(1, elements.blocks // elements.largest_block) + 1
+    forward, backward = compute * FORWARD_PART, compute * (1 - FORWARD_PART)
+
+    def waited(seconds: float, beside: float) -> float:
+        # The first unit's gather and the last one's reduction have nothing to hide behind.
+        return max(seconds / units, seconds - beside)
+
+    if parallel.zero < 3:
+        reductions = microbatches if parallel.zero == 2 else 1
+        return waited(gather, forward) + reductions * waited(reduction, backward)
+    backwards = 1 if parallel.pipeline_parallel > 1 else microbatches
+    return microbatches * waited(gather, forward) + backwards * waited(gather + reduction, backward)

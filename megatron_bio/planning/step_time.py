@@ -77,16 +77,13 @@ def step_time(workload: Workload, layout: Layout, cluster: Cluster) -> StepTime:
     slowest = waits.index(max(waits))
     compute, tensor = computes[slowest] * microbatches, sends[slowest] * microbatches
     elements = rank_elements(workload, layout, ranks[slowest])
-    beside, after = data_parallel_seconds(workload, layout, cluster, elements)
-    units = max(1, elements.blocks // elements.largest_block) + 1
     update = _FUSED_UPDATE_BYTES if workload.fused_optimizer else _UPDATE_BYTES
     return StepTime(
         compute=compute,
         tensor_parallel=tensor,
         pipeline=pipeline_seconds(workload, layout, cluster) * microbatches,
         bubble=bubble_microbatches(workload, layout) * waits[slowest],
-        # The first unit's gather and the last one's reduction have nothing to hide behind.
-        data_parallel=max(beside / units, beside - compute) + after,
+        data_parallel=data_parallel_seconds(workload, layout, cluster, elements, computes[slowest]),
         optimizer=update * elements.sharded / (cluster.bandwidth * 1e9 * MEMORY_SHARE),
     )
 

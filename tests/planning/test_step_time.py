@@ -16,7 +16,7 @@ from megatron_bio.planning import step_time as constants
 from megatron_bio.planning.cluster import Cluster
 from megatron_bio.planning.layout import Layout
 from megatron_bio.planning.report import speed
-from megatron_bio.planning.search import cluster_of, search
+from megatron_bio.planning.search import cluster_of, search, workload_of
 from megatron_bio.planning.step_time import bubble_microbatches, matmul_share, step_time
 from tests.planning.published import FITTED, PREDICTED, Row
 
@@ -153,6 +153,41 @@ def test_each_term_reacts_to_its_cause() -> None:
     assert step_time(work, layout(pipeline_parallel=4), cluster()).bubble > 0.0
     assert replace(work, fused_optimizer=True).fused_optimizer
     assert step_time(replace(work, fused_optimizer=True), layout(), cluster()).optimizer < plain.optimizer
+
+
+def waited_for_data_parallel(microbatches: int, zero: Any, speed: float, node: int = 8, pp: int = 1) -> float:
+    """Seconds that BioMedLM on 16 A100 waits in a step of so many microbatches of 4 rows."""
+    split = layout(4, zero=zero, pipeline_parallel=pp)
+    split = replace(split, parallel=replace(split.parallel, data_parallel=16 // pp))
+    work = replace(workload_of(biomedlm(0.0)), global_batch_size=4 * 16 // pp * microbatches)
+    return step_time(work, split, cluster(gpus=16, gpus_per_node=node, inter_node=speed)).data_parallel
+
+
+def test_messages_hide_behind_the_microbatches_that_run_beside_them() -> None:
+    blocks, root = 32 * (12 * 2560**2 + 13 * 2560), (28_928 + 1024 + 2) * 2560
+    ring = 15 / 16 / (8 * 1.5e9 * 0.8)  # sixteen ranks over the shares of eight in a node
+    gather, reduction = (2 * blocks + 4 * root) * ring, 4 * (blocks + root) * ring
+    work = replace(workload_of(biomedlm(0.0)), global_batch_size=64)
+    split = replace(layout(4).parallel, data_parallel=16)
+    compute = step_time(work, Layout(parallel=split, micro_batch_size=4), cluster(gpus=16)).compute
+    once = gather - compute / 3 + reduction - compute * 2 / 3
+    assert once == pytest.approx(1.1, abs=0.1)
+    for count in (1, 4, 16):
+        assert waited_for_data_parallel(count, 1, 1.5) == pytest.approx(once)
+        reductions = gather - compute / 3 + count * (reduction - compute * 2 / 3)
+        assert waited_for_data_parallel(count, 2, 1.5) == pytest.approx(reductions)
+        everything = count * (2 * gather + reduction - compute)
+        assert waited_for_data_parallel(count, 3, 1.5) == pytest.approx(everything)
+    # Fast links: only the first gather and the last reduction of 33 units, 32 blocks and the rest, are seen.
+    fast = (gather + reduction) * 12 / 200 / 33
+    assert waited_for_data_parallel(8, 1, 25.0) == pytest.approx(fast)
+
+
+def test_a_pipeline_reduces_once() -> None:
+    few, many = (waited_for_data_parallel(count, 1, 1.5, 1, 2) for count in (4, 16))
+    assert few == pytest.approx(many) and few > 1.0
+    few, many = (waited_for_data_parallel(count, 3, 1.5, 1, 2) for count in (4, 16))
+    assert few < many < 4 * few
 
 
 def test_a_small_rank_cannot_be_faster_than_its_kernels_start() -> None:
