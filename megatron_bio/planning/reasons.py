@@ -1,9 +1,11 @@
 """Why one layout is better than the others, and why none fits, in sentences."""
 
+from dataclasses import replace
+
 from megatron_bio.config.errors import UserError
 from megatron_bio.planning.layout import Layout
-from megatron_bio.planning.memory import Memory
-from megatron_bio.planning.search import GIB, Candidate, Plan
+from megatron_bio.planning.memory import Memory, peak_memory
+from megatron_bio.planning.search import AS_FAST, GIB, ZERO_ORDER, Candidate, Plan
 
 _CAUSES = {
     "compute": "it computes longer (smaller products, recomputation or more casts of weights)",
@@ -20,18 +22,67 @@ class NothingFitsError(UserError):
 
 
 def why_best(plan: Plan) -> str:
-    """Compare the fastest layout with the fastest that splits the model otherwise."""
+    """Say what the best layout needs, and why not another split, sharing or recomputation."""
     best = plan.best
-    sentence = f"It needs {best.memory.total / GIB:.1f} of {plan.usable / GIB:.1f} GiB and takes {best.time.total:.3g} s per step"
+    needs = f"It needs {best.memory.total / GIB:.1f} of {plan.usable / GIB:.1f} GiB and takes {best.time.total:.3g} s per step."
+    sentences = [needs, _why_split(plan), _why_zero(plan), _why_recompute(plan)]
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _why_split(plan: Plan) -> str:
+    best = plan.best
     other = next((one for one in plan.fitting if _split(one) != _split(best)), None)
     if other is None:
-        return f"{sentence}; nothing that splits the model otherwise fits."
+        return "Nothing that splits the model otherwise fits."
     slower = other.time.total / best.time.total - 1
     words = f"tensor_parallel {other.layout.parallel.tensor_parallel}, pipeline_parallel {other.layout.parallel.pipeline_parallel}"
-    if slower < 0.01:
-        return f"{sentence}; {words} is as fast within 1 %."
+    if slower < AS_FAST - 1:
+        return f"With {words} it is no more than 1 % faster."
     cause = max(vars(best.time), key=lambda name: getattr(other.time, name) - getattr(best.time, name))
-    return f"{sentence}. The fastest other split ({words}) takes {slower:.0%} longer, mostly because {_CAUSES[cause]}."
+    return f"The fastest other split ({words}) takes {slower:.0%} longer, mostly because {_CAUSES[cause]}."
+
+
+def _why_zero(plan: Plan) -> str:
+    """Say what each simpler way to share the state lacks; nothing where there is no choice."""
+    best = plan.best
+    zero = best.layout.parallel.zero
+    if best.layout.data_parallel == 1:
+        return ""
+    if plan.options.zero is not None:
+        return f"zero {zero} is given by --zero."
+    simpler = [
+        other for other in ZERO_ORDER[: ZERO_ORDER.index(zero)] if not (other == 2 and _split(best)[1] > 1)
+    ]
+    if not simpler:
+        return f"zero {zero}: sharing otherwise is no more than 1 % faster."
+    return f"zero {zero}: {'; '.join(_lack(plan, other) for other in simpler)}."
+
+
+def _lack(plan: Plan, zero: int) -> str:
+    best = plan.best
+    alike = [one for one in plan.fitting if _split(one) == _split(best) and one.layout.parallel.zero == zero]
+    if not alike:
+        return f"{zero} does not fit with this split"
+    return f"{zero} takes {alike[0].time.total / best.time.total - 1:.1%} longer"
+
+
+def _why_recompute(plan: Plan) -> str:
+    """Say what the layout would need without recomputation, and what smaller microbatches without it cost."""
+    best = plan.best
+    layout, parallel = best.layout, best.layout.parallel
+    if parallel.recompute == "none":
+        return ""
+    if plan.options.recompute is not None:
+        return f"recompute {parallel.recompute} is given by --recompute."
+    without = replace(layout, parallel=replace(parallel, recompute="none", recompute_every=1))
+    needed = peak_memory(plan.workload, without).total / GIB
+    sentence = f"recompute {parallel.recompute}: without it micro_batch_size {layout.micro_batch_size} needs {needed:.1f} GiB"
+    none = [one for one in plan.fitting if one.layout.parallel.recompute == "none"]
+    if not none:
+        return f"{sentence}, and no other layout fits without."
+    return (
+        f"{sentence}; the fastest layout without takes {none[0].time.total / best.time.total - 1:.0%} longer."
+    )
 
 
 def _split(one: Candidate) -> tuple[int, int]:

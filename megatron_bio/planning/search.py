@@ -12,6 +12,10 @@ from megatron_bio.planning.memory import Memory, peak_memory
 from megatron_bio.planning.step_time import StepTime, flops_utilisation, step_time
 
 GIB = 2**30
+AS_FAST = 1.01
+"""Times that differ by less than this factor are the same to the planner."""
+ZERO_ORDER = (1, 0, 2, 3)
+"""Simple to complicated; 1 costs no more messages than 0 and shares the optimizer's state, so it comes first."""
 _PCIE = 25.0
 
 
@@ -30,6 +34,7 @@ class Candidate:
 class Plan:
     """What a search found."""
 
+    options: PlanOptions
     workload: Workload
     cluster: Cluster
     usable: float
@@ -43,14 +48,27 @@ class Plan:
 
     @property
     def best(self) -> Candidate:
-        """Of what is as fast as the fastest within 1 %, the layout that splits the model least and then needs the least memory."""
-        limit = 1.01 * self.fitting[0].time.total
-        close = [one for one in self.fitting if one.time.total <= limit]
-        return min(close, key=lambda one: (_pieces(one.layout), one.memory.total))
+        """Of what is as fast as the fastest within 1 %, the simplest layout; see `complexity`."""
+        limit = AS_FAST * self.fitting[0].time.total
+        return min((one for one in self.fitting if one.time.total <= limit), key=complexity)
 
 
-def _pieces(layout: Layout) -> int:
-    return layout.parallel.tensor_parallel * layout.parallel.pipeline_parallel
+def complexity(one: Candidate) -> tuple[float, ...]:
+    """Return what orders layouts from simple to complicated where their times do not.
+
+    The less tensor and then pipeline parallelism the better, then the less is shared, no groups that share apart from others, and
+    the less is recomputed; then the larger microbatch, and the faster.
+    """
+    parallel = one.layout.parallel
+    return (
+        parallel.tensor_parallel,
+        parallel.pipeline_parallel,
+        ZERO_ORDER.index(parallel.zero),
+        parallel.data_parallel_shard is not None,
+        RECOMPUTATIONS.index((parallel.recompute, parallel.recompute_every)),
+        -one.layout.micro_batch_size,
+        one.time.total,
+    )
 
 
 def workload_of(options: PlanOptions) -> Workload:
@@ -92,7 +110,7 @@ def search(options: PlanOptions) -> Plan:
     for split in splits(options, cluster):
         finder.try_split(split)
     fitting = sorted(finder.fitting, key=lambda candidate: (candidate.time.total, candidate.memory.total))
-    return Plan(workload, cluster, usable, fitting, finder.refused, finder.closest)
+    return Plan(options, workload, cluster, usable, fitting, finder.refused, finder.closest)
 
 
 class _Finder:

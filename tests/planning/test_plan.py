@@ -1,6 +1,7 @@
 """The verb: what it finds is what training takes, and what it says can be pasted, parsed and understood."""
 
 import json
+import re
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -19,7 +20,7 @@ from megatron_bio.config.training import OptimizerConfig, TrainingConfig
 from megatron_bio.planning.candidates import splits
 from megatron_bio.planning.layout import Layout, layout_problem
 from megatron_bio.planning.memory import peak_memory, rank_memory
-from megatron_bio.planning.reasons import NothingFitsError
+from megatron_bio.planning.reasons import NothingFitsError, why_best
 from megatron_bio.planning.report import listed, recipe_lines
 from megatron_bio.planning.search import GIB, cluster_of, search, workload_of
 
@@ -31,7 +32,8 @@ SMALL = [
 
 def options(gpus: int = 8, gpu: str = "A100-40GB", **more: Any) -> PlanOptions:
     cluster = more.pop("cluster", {})
-    model = ModelConfig(**dict(PRESETS[more.pop("preset", "biomedlm-2.7b")]))
+    vocabulary = {"vocab_size": more.pop("vocab_size")} if "vocab_size" in more else {}
+    model = ModelConfig(**dict(PRESETS[more.pop("preset", "biomedlm-2.7b")]) | vocabulary)
     values = {"global_batch_size": 128} | more
     return PlanOptions(model=model, cluster=ClusterOptions(gpu=gpu, gpus=gpus, **cluster), **values)
 
@@ -96,6 +98,31 @@ def test_everything_that_fits_is_valid_uses_all_gpus_and_is_in_order() -> None:
     assert found.best.time.total <= 1.01 * times[0]
     assert {one.layout.parallel.data_parallel_shard for one in found.fitting} >= {None, 4}
     assert len(listed(found, 5)) == 5
+
+
+def test_the_best_is_the_simplest_of_those_that_are_as_fast() -> None:
+    found = search(
+        options(preset="biomegatron-345m", vocab_size=30_000, gpu="A100-80GB", global_batch_size=1024)
+    )
+    limit = 1.01 * found.fitting[0].time.total
+    close = [one.layout for one in found.fitting if one.time.total <= limit]
+    assert {layout.parallel.zero for layout in close} == {0, 1, 2, 3}
+    best = found.best.layout
+    assert (best.ranks, best.data_parallel, best.parallel.zero, best.parallel.recompute) == (8, 8, 1, "none")
+    same = [layout.micro_batch_size for layout in close if layout.parallel == best.parallel]
+    assert best.micro_batch_size == max(same) > min(same)
+    assert "zero 1: sharing otherwise is no more than 1 % faster." in why_best(found)
+
+
+def test_the_reason_says_why_this_zero_and_this_recomputation() -> None:
+    assert re.search(
+        r"zero 3: 1 takes \d+\.\d% longer; 0 does not fit",
+        why_best(search(options(gpus=128, global_batch_size=1024))),
+    )
+    assert "zero 2 is given by --zero." in why_best(search(options(zero=2)))
+    given = why_best(search(options(micro_batch_size=16)))
+    assert re.search(r"recompute \w+: without it micro_batch_size 16 needs \d+\.\d GiB", given)
+    assert "recompute full is given by --recompute." in why_best(search(options(recompute="full")))
 
 
 def test_the_peak_over_distinct_ranks_is_the_peak_over_all() -> None:
