@@ -18,31 +18,41 @@ _TRILLION, _DAY = 1e12, 86_400.0
 
 
 def listed(plan: Plan, shown: int) -> list[Candidate]:
-    """Return the fastest microbatch and recomputation of each way to deal the ranks, the fastest `shown` of them."""
-    best: dict[tuple[object, ...], Candidate] = {}
+    """Return one microbatch and recomputation of each way to deal the ranks, `shown` of them, fastest first.
+
+    It is the fastest, but the best layout of all stands for its own way and is always in the list.
+    """
+    best = plan.best
+    ways = {_way(best): best}
     for one in plan.fitting:
-        parallel = one.layout.parallel
-        key = (
-            parallel.tensor_parallel,
-            parallel.pipeline_parallel,
-            parallel.pipeline_schedule,
-            parallel.stages_per_rank,
-            parallel.zero,
-            parallel.data_parallel_shard,
-        )
-        best.setdefault(key, one)
-    return list(best.values())[:shown]
+        ways.setdefault(_way(one), one)
+    others = [one for one in ways.values() if one is not best]
+    return sorted([best, *others[: shown - 1]], key=lambda one: one.time.total)
+
+
+def _way(one: Candidate) -> tuple[object, ...]:
+    parallel = one.layout.parallel
+    return (
+        parallel.tensor_parallel,
+        parallel.pipeline_parallel,
+        parallel.pipeline_schedule,
+        parallel.stages_per_rank,
+        parallel.zero,
+        parallel.data_parallel_shard,
+    )
 
 
 def as_text(plan: Plan, options: PlanOptions) -> str:
     """Return the whole report."""
     shown = listed(plan, options.shown)
     best = plan.best
-    rows = [_HEADINGS, *([str(number), *_cells(plan, options, one)] for number, one in enumerate(shown, 1))]
+    rows: list[tuple[str, ...]] = [_HEADINGS]
+    for number, one in enumerate(shown, 1):
+        rows.append((f"{'* ' if one is best else ''}{number}", *_cells(plan, options, one)))
     lines = [*_about(plan, options), "", *_aligned(rows), ""]
     if options.token_budget is None:
         lines += ["Days and GPU-hours: give --token_budget.", ""]
-    lines += [f"Best: {layout_words(best.layout)}. {why_best(plan)}", *_advice(plan), ""]
+    lines += [f"* Best: {layout_words(best.layout)}. {why_best(plan)}", *_advice(plan), ""]
     lines += [_share_line(best), ""]
     if plan.refused:
         lines += [
@@ -55,26 +65,14 @@ def as_text(plan: Plan, options: PlanOptions) -> str:
 
 def as_json(plan: Plan, options: PlanOptions) -> str:
     """Return the same as JSON; sizes in bytes, times in seconds."""
-    layouts = [
-        {
-            "parallel": asdict(one.layout.parallel),
-            "micro_batch_size": one.layout.micro_batch_size,
-            "microbatches": one.layout.microbatches(plan.workload),
-            "memory": one.memory.by_part() | {"total": one.memory.total},
-            "time": asdict(one.time) | {"total": one.time.total},
-            "mfu": one.mfu,
-            **speed(plan, options, one),
-        }
-        for one in listed(plan, options.shown)
-    ]
     return json.dumps(
         {
             "parameters": parameter_count(plan.workload.model),
             "cluster": asdict(plan.cluster),
             "usable_memory": plan.usable,
             "flops_formula": FLOPS_FORMULA,
-            "layouts": layouts,
-            "best": why_best(plan),
+            "layouts": [_entry(plan, options, one) for one in listed(plan, options.shown)],
+            "best": _entry(plan, options, plan.best) | {"why": why_best(plan)},
             "recipe": "\n".join(recipe_lines(plan, options)),
             "fitting": len(plan.fitting),
             "left_out": dict(plan.refused),
@@ -82,6 +80,18 @@ def as_json(plan: Plan, options: PlanOptions) -> str:
         },
         indent=2,
     )
+
+
+def _entry(plan: Plan, options: PlanOptions, one: Candidate) -> dict[str, Any]:
+    return {
+        "parallel": asdict(one.layout.parallel),
+        "micro_batch_size": one.layout.micro_batch_size,
+        "microbatches": one.layout.microbatches(plan.workload),
+        "memory": one.memory.by_part() | {"total": one.memory.total},
+        "time": asdict(one.time) | {"total": one.time.total},
+        "mfu": one.mfu,
+        **speed(plan, options, one),
+    }
 
 
 def speed(plan: Plan, options: PlanOptions, one: Candidate) -> dict[str, float | int | None]:
@@ -158,7 +168,7 @@ _HEADINGS = (
 )
 
 
-def _cells(plan: Plan, options: PlanOptions, one: Candidate) -> list[str]:
+def _cells(plan: Plan, options: PlanOptions, one: Candidate) -> tuple[str, ...]:
     parallel, figures = one.layout.parallel, speed(plan, options, one)
     zero = str(parallel.zero) if one.layout.data_parallel > 1 else "-"
     if parallel.data_parallel_shard:
@@ -167,7 +177,7 @@ def _cells(plan: Plan, options: PlanOptions, one: Candidate) -> list[str]:
     if parallel.stages_on_rank > 1:
         schedule += f" x{parallel.stages_on_rank}"
     days, hours = figures["days"], figures["gpu_hours"]
-    return [
+    return (
         *map(str, (parallel.tensor_parallel, parallel.pipeline_parallel, one.layout.data_parallel)),
         *(zero, schedule, str(one.layout.micro_batch_size), _recompute(one.layout)),
         *(f"{size / GIB:.1f}" for size in (*one.memory.by_part().values(), one.memory.total)),
@@ -176,7 +186,7 @@ def _cells(plan: Plan, options: PlanOptions, one: Candidate) -> list[str]:
         f"{one.mfu:.1%}",
         f"{days:.2f}" if days is not None else "-",
         f"{hours:,.0f}" if hours is not None else "-",
-    ]
+    )
 
 
 def _about(plan: Plan, options: PlanOptions) -> list[str]:
@@ -228,6 +238,6 @@ def _flow(values: dict[str, Any]) -> str:
     return "{" + ", ".join(f"{name}: {value}" for name, value in values.items()) + "}"
 
 
-def _aligned(rows: list[Any]) -> list[str]:
+def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]

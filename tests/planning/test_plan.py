@@ -192,14 +192,16 @@ def test_table(capsys: pytest.CaptureFixture[str]) -> None:
         "335,773,058 parameters",
         "80 masked slots",
         "GPU-hours",
-        "Best: tensor_parallel 1",
+        "* Best: tensor_parallel 1",
         "Left out:",
         "For the recipe:",
     ):
         assert words in text
     assert "other libraries" in text and "Attention dropout takes" in text
     table = text.split("\n\n")[1].splitlines()
-    assert "tokens/s" in table[0] and [line.split()[0] for line in table[1:]] == ["1", "2", "3"]
+    assert "tokens/s" in table[0]
+    assert [line.removeprefix("*").split()[0] for line in table[1:]] == ["1", "2", "3"]
+    assert [line.startswith("*") for line in table[1:]].count(True) == 1
 
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
@@ -212,6 +214,26 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert first["gpu_hours"] == pytest.approx(first["days"] * 24 * 8)
     assert first["tokens_per_second"] == pytest.approx(256 * 512 / first["time"]["total"])
     assert sum(found["parameters"].values()) == 335_773_058
+    why = found["best"].pop("why")
+    assert why.startswith("It needs") and found["best"] in found["layouts"]
+
+
+@pytest.mark.parametrize("shown", [1, 2, 10])
+def test_the_best_is_listed(shown: int) -> None:
+    plan = options(preset="biomegatron-345m", vocab_size=30_000, gpu="A100-80GB", global_batch_size=1024)
+    found = search(plan)
+    # Were many layouts 0.5 % faster, the simplest would still be the best.
+    fitting = [
+        replace(one, time=replace(one.time, compute=0.995 * one.time.compute))
+        if one.layout.parallel.zero > 1
+        else one
+        for one in found.fitting
+    ]
+    found = replace(found, fitting=sorted(fitting, key=lambda one: one.time.total))
+    assert found.best.layout.parallel.zero == 1 < found.fitting[0].layout.parallel.zero
+    rows = listed(found, shown)
+    assert len(rows) == shown and rows.count(found.best) == 1
+    assert [one.time.total for one in rows] == sorted(one.time.total for one in rows)
 
 
 def test_nothing_fits_names_the_closest_and_what_to_change() -> None:
