@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from megatron_bio.config.costs import FLOPS_FORMULA, parameter_count
+from megatron_bio.config.model import PRESETS, ModelConfig
 from megatron_bio.config.plan import PlanOptions
 from megatron_bio.planning.layout import Layout
 from megatron_bio.planning.reasons import why_best
@@ -14,6 +15,7 @@ CAVEAT = (
     "Speeds rest on two constants fitted to published runs of other libraries, not on measurements with this one; see "
     "docs/planning.md. Memory is counted from what this library keeps."
 )
+RECIPE_HEADING = "For the recipe: save these lines as layout.yaml, to be given after it: --config recipe.yaml --config layout.yaml:"
 _TRILLION, _DAY = 1e12, 86_400.0
 
 
@@ -60,7 +62,7 @@ def as_text(plan: Plan, options: PlanOptions) -> str:
             *(f"  {count:>6}  {reason}" for reason, count in plan.refused.most_common()),
             "",
         ]
-    return "\n".join([*lines, "For the recipe:", *recipe_lines(plan, options), "", CAVEAT])
+    return "\n".join([*lines, RECIPE_HEADING, *recipe_lines(plan, options), "", CAVEAT])
 
 
 def as_json(plan: Plan, options: PlanOptions) -> str:
@@ -128,7 +130,7 @@ def layout_words(layout: Layout) -> str:
 
 
 def recipe_lines(plan: Plan, options: PlanOptions) -> list[str]:
-    """Return what to paste into a recipe for the best layout."""
+    """Return a file with the best layout and what was planned, to be read after a recipe."""
     layout, parallel = plan.best.layout, plan.best.layout.parallel
     split: dict[str, Any] = {"tensor_parallel": parallel.tensor_parallel}
     if parallel.tensor_parallel > 1:
@@ -153,12 +155,20 @@ def recipe_lines(plan: Plan, options: PlanOptions) -> list[str]:
     }
     if options.token_budget is not None:
         training["train_steps"] = train_steps(plan, options.token_budget)
-    return [
-        f"  data: {_flow({'sequence_length': plan.workload.sequence_length})}",
-        f"  parallel: {_flow(split)}",
-        *([f"  optimizer: {_flow({'implementation': 'fused'})}"] if plan.workload.fused_optimizer else []),
-        f"  training: {_flow(training)}",
-    ]
+    data: dict[str, Any] = {"sequence_length": plan.workload.sequence_length}
+    if plan.workload.model.architecture == "bert":
+        data["masked_lm_probability"] = options.masked_lm_probability
+    optimizer = {"implementation": "fused"} if plan.workload.fused_optimizer else {}
+    sections = {"model": _model_lines(plan.workload.model), "data": data, "parallel": split}
+    sections |= {"optimizer": optimizer, "training": training}
+    return [f"{name}: {_flow(values)}" for name, values in sections.items() if values]
+
+
+def _model_lines(model: ModelConfig) -> dict[str, Any]:
+    """Return what is not the preset's or the default, without the vocabulary, which the tokenizer gives."""
+    usual = vars(ModelConfig(**dict(PRESETS[model.preset]) if model.preset else {}))
+    given = {name: value for name, value in vars(model).items() if value != usual[name]}
+    return {name: value for name, value in given.items() if name != "vocab_size"}
 
 
 _HEADINGS = (
@@ -235,7 +245,13 @@ def _recompute(layout: Layout) -> str:
 
 
 def _flow(values: dict[str, Any]) -> str:
-    return "{" + ", ".join(f"{name}: {value}" for name, value in values.items()) + "}"
+    return "{" + ", ".join(f"{name}: {_number(value)}" for name, value in values.items()) + "}"
+
+
+def _number(value: Any) -> str:
+    """Return a value as YAML reads it: 1e-05 would be a text there, 1.0e-05 is a number."""
+    text = str(value)
+    return text.replace("e", ".0e") if isinstance(value, float) and "." not in text else text
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> list[str]:

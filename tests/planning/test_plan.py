@@ -4,16 +4,19 @@ import json
 import re
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from megatron_bio.cli import main
+from megatron_bio.config.command_line import parse_options
 from megatron_bio.config.data import DataConfig
 from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.config.model import PRESETS, ModelConfig
 from megatron_bio.config.parallel import ParallelConfig
+from megatron_bio.config.parser import Program
 from megatron_bio.config.plan import ClusterOptions, PlanOptions
 from megatron_bio.config.pretrain import PretrainConfig
 from megatron_bio.config.training import OptimizerConfig, TrainingConfig
@@ -183,6 +186,40 @@ def test_recipe_lines_are_a_recipe(fixed: dict[str, Any]) -> None:
     TrainingConfig(output="x", **recipe["training"])
     assert OptimizerConfig(**recipe["optimizer"]).implementation == "fused"
     assert recipe["data"] == {"sequence_length": 1024}
+    assert recipe["model"]["hidden_size"] == 2560 and "vocab_size" not in recipe["model"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("--model.preset", "biomedlm-2.7b", "--model.hidden_dropout", "0", "--model.attention_dropout", "0"),
+        ("--model.preset", "bert-110m", "--model.vocab_size", "30522", "--model.layernorm_epsilon", "1e-12"),
+        ("--model.num_layers", "4", "--model.vocab_size", "30522", "--masked_lm_probability", "0.2"),
+    ],
+)
+def test_recipe_lines_work_as_they_are_printed(
+    given: tuple[str, ...], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["plan", *given, "--global_batch_size", "64", "--token_budget", "1e9"]) == 0
+    printed = (
+        capsys.readouterr()
+        .out.partition("--config recipe.yaml --config layout.yaml:\n")[2]
+        .partition("\n\n")[0]
+    )
+    recipe, lines = tmp_path / "recipe.yaml", tmp_path / "layout.yaml"
+    recipe.write_text(
+        "data: {prefixes: [x], tokenizer: x}\nparallel: {zero: 2}\n"
+        "training: {output: x, train_steps: 1, global_batch_size: 8, micro_batch_size: 1}\n"
+    )
+    lines.write_text(printed)
+    program = Program(name="megatron-bio pretrain", description="")
+    config = parse_options(PretrainConfig, ["--config", str(recipe), "--config", str(lines)], program)
+    plan = parse_options(PlanOptions, [*given, "--global_batch_size", "64"], program)
+    assert replace(config.model, vocab_size=plan.model.vocab_size) == plan.model
+    assert config.data.sequence_length == plan.row_length
+    assert config.data.masked_lm_probability == plan.masked_lm_probability or plan.model.architecture == "gpt"
+    assert config.training.global_batch_size == 64 and config.parallel.data_parallel == 8
+    assert config.training.micro_batch_size == search(plan).best.layout.micro_batch_size
 
 
 def test_table(capsys: pytest.CaptureFixture[str]) -> None:
