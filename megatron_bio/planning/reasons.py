@@ -110,12 +110,8 @@ def nothing_fits(plan: Plan, layout_words: str) -> NothingFitsError:
 
 def _remedy(plan: Plan, layout: Layout, memory: Memory) -> str:
     state = memory.weights + memory.gradients + memory.optimizer
-    more = -(-memory.total * plan.cluster.gpus // int(plan.usable))
     if state > 0.5 * memory.total:
-        return (
-            f"Most of it is weights, gradients and optimizer state, which more GPUs share: try about {more}, or GPUs with more "
-            f"memory."
-        )
+        return f"Most of it is weights, gradients and optimizer state, {_share_state(plan, memory)}, or GPUs with more memory."
     parallel = layout.parallel
     freed = []
     if layout.micro_batch_size > 1:
@@ -126,3 +122,17 @@ def _remedy(plan: Plan, layout: Layout, memory: Memory) -> str:
         freed.append(f"--tensor_parallel above {parallel.tensor_parallel}")
     allow = f"allow {' or '.join(freed)}, " if freed else ""
     return f"Most of it is activations and logits: {allow}shorten --sequence_length, or take GPUs with more memory."
+
+
+def _share_state(plan: Plan, memory: Memory) -> str:
+    """Say how the state can be shared by more GPUs: by a number of whole nodes, or by freeing what forbids it."""
+    options = plan.options
+    split = {"tensor_parallel": options.tensor_parallel, "pipeline_parallel": options.pipeline_parallel}
+    if options.zero == 0 and None not in split.values():
+        fixed = " ".join(f"--{name} {value}" for name, value in ({"zero": 0} | split).items())
+        return f"which more GPUs do not share with {fixed}: free one of them"
+    gpus = -(-memory.total * plan.cluster.gpus // int(plan.usable))
+    node = options.cluster.gpus_per_node
+    if gpus > node:
+        gpus = -(-gpus // node) * node
+    return f"which more GPUs share: try about --cluster.gpus {gpus}"

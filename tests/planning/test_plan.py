@@ -275,7 +275,7 @@ def test_the_best_is_listed(shown: int) -> None:
 
 def test_nothing_fits_names_the_closest_and_what_to_change() -> None:
     with pytest.raises(
-        NothingFitsError, match=r"closest is .*needs 4\d\.\d GiB .*optimizer.* try about 3"
+        NothingFitsError, match=r"closest is .*needs 4\d\.\d GiB .*optimizer.* try about --cluster.gpus 3"
     ) as error:
         main_plan(options(gpus=1, gpu="RTX-4090"))
     assert "too little memory" in str(error.value)
@@ -283,6 +283,20 @@ def test_nothing_fits_names_the_closest_and_what_to_change() -> None:
         main_plan(options(gpus=1, gpu="A100-80GB", micro_batch_size=128, recompute="none"))
     with pytest.raises(NothingFitsError, match="does not divide the global batch 127"):
         main_plan(options(gpus=8, global_batch_size=127, tensor_parallel=1, pipeline_parallel=1))
+
+
+def test_more_gpus_are_whole_nodes_and_are_not_the_remedy_where_nothing_is_shared() -> None:
+    large = {"preset": "biomedlm-2.7b", "gpu": "L4", "recompute": "full", "micro_batch_size": 1, "zero": 1}
+    alone = {"tensor_parallel": 1, "pipeline_parallel": 1}
+    with pytest.raises(NothingFitsError, match=r"share: try about --cluster.gpus (\d+),") as error:
+        main_plan(options(gpus=2, cluster={"gpus_per_node": 2}, **large, **alone))
+    assert (found := re.search(r"gpus (\d+),", str(error.value))) and int(found[1]) % 2 == 0 < int(
+        found[1]
+    ) - 2
+    with pytest.raises(
+        NothingFitsError, match="not share with --zero 0 --tensor_parallel 1 --pipeline_parallel 1: free"
+    ):
+        main_plan(options(gpus=8, **(large | {"zero": 0}), **alone))
 
 
 def main_plan(plan: PlanOptions) -> None:
