@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from megatron_bio.config.errors import UserError
+from megatron_bio.planning.candidates import why_no_split
 from megatron_bio.planning.layout import Layout
 from megatron_bio.planning.memory import Memory, peak_memory
 from megatron_bio.planning.search import AS_FAST, GIB, ZERO_ORDER, Candidate, Plan
@@ -94,12 +95,15 @@ def nothing_fits(plan: Plan, layout_words: str) -> NothingFitsError:
     reasons = "; ".join(f"{count} x {reason}" for reason, count in plan.refused.most_common())
     cluster = plan.cluster
     where = f"{cluster.gpus} x {cluster.name} ({plan.usable / GIB:.1f} GiB usable of {cluster.memory:g})"
-    if plan.closest is None:
+    if plan.closest is None and not plan.refused:
         return NothingFitsError(
-            f"No layout on {where} is valid: {reasons or 'the fixed options exclude all'}. Choose a --global_batch_size that the "
-            f"data-parallel ranks divide, or free the options that you fixed (--tensor_parallel, --pipeline_parallel, --zero, "
-            f"--micro_batch_size …)."
+            f"No layout on {where} is valid: {why_no_split(plan.options, cluster)}. Change or free the option."
         )
+    if plan.closest is None:
+        advice = "free the options that you fixed (--tensor_parallel, --pipeline_parallel, --recompute, --micro_batch_size …)"
+        if "divide the global batch" in reasons:
+            advice = f"choose a --global_batch_size that data-parallel size x micro_batch_size divides, or {advice}"
+        return NothingFitsError(f"No layout on {where} is valid. Left out: {reasons}. To mend it, {advice}.")
     layout, memory = plan.closest
     parts = ", ".join(f"{name} {size / GIB:.1f}" for name, size in memory.by_part().items())
     return NothingFitsError(

@@ -58,7 +58,7 @@ def as_text(plan: Plan, options: PlanOptions) -> str:
     lines += [_share_line(best), ""]
     if plan.refused:
         lines += [
-            "Left out:",
+            "Left out (splits, or their microbatches and recomputations one by one where the split itself is possible):",
             *(f"  {count:>6}  {reason}" for reason, count in plan.refused.most_common()),
             "",
         ]

@@ -4,8 +4,9 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 from megatron_bio.config.errors import ConfigurationError
+from megatron_bio.config.parallel import ParallelConfig
 from megatron_bio.config.plan import PlanOptions
-from megatron_bio.planning.candidates import RECOMPUTATIONS, Split, micro_batch_sizes, splits
+from megatron_bio.planning.candidates import RECOMPUTATIONS, micro_batch_sizes, splits
 from megatron_bio.planning.cluster import Cluster
 from megatron_bio.planning.layout import Layout, Workload, layout_problem
 from megatron_bio.planning.memory import Memory, peak_memory
@@ -42,7 +43,8 @@ class Plan:
     fitting: list[Candidate]
     """Fastest first."""
     refused: Counter[str]
-    """How many layouts were left out, by reason."""
+    """How much was left out, by reason: a split with one microbatch and one recomputation counts once, and so does a split, or a
+    split with one microbatch, that is refused whatever the rest is."""
     closest: tuple[Layout, Memory] | None
     """Of those that are too large, the smallest."""
 
@@ -122,9 +124,8 @@ class _Finder:
         self.refused: Counter[str] = Counter()
         self.closest: tuple[Layout, Memory] | None = None
 
-    def try_split(self, split: Split) -> None:
+    def try_split(self, parallel: ParallelConfig) -> None:
         """Try all microbatches of one way to deal the ranks."""
-        parallel = split.parallel()
         data_parallel = parallel.data_parallel or 1
         sizes = micro_batch_sizes(self._options, self._workload, data_parallel)
         if not sizes:
@@ -135,18 +136,19 @@ class _Finder:
             if problem:
                 self.refused[problem] += 1
             else:
-                self._try_recomputations(split, size)
+                self._try_recomputations(parallel, size)
 
-    def _try_recomputations(self, split: Split, size: int) -> None:
+    def _try_recomputations(self, split: ParallelConfig, size: int) -> None:
         found: list[Candidate] = []
         for kind, every in RECOMPUTATIONS:
             if self._options.recompute not in (None, kind):
                 continue
             try:
-                layout = Layout(parallel=split.parallel(kind, every), micro_batch_size=size)
+                parallel = replace(split, recompute=kind, recompute_every=every)
             except ConfigurationError as error:  # the sentence up to its explanation
                 self.refused[str(error).partition(":")[0]] += 1
                 continue
+            layout = Layout(parallel=parallel, micro_batch_size=size)
             memory = peak_memory(self._workload, layout)
             if memory.total > self._usable:
                 self._refuse(layout, memory)

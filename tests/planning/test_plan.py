@@ -134,7 +134,9 @@ def test_the_peak_over_distinct_ranks_is_the_peak_over_all() -> None:
     checked = 0
     for split in splits(plan, cluster_of(plan)):
         for kind, every in (("none", 1), ("selective", 3)):
-            layout = Layout(parallel=split.parallel(kind, every), micro_batch_size=1)  # type: ignore[arg-type]
+            layout = Layout(
+                parallel=replace(split, recompute=kind, recompute_every=every), micro_batch_size=1
+            )  # type: ignore[arg-type]
             if layout.parallel.pipeline_parallel == 1 or layout_problem(work, layout):
                 continue
             ranks = range(layout.parallel.pipeline_parallel)
@@ -230,7 +232,7 @@ def test_table(capsys: pytest.CaptureFixture[str]) -> None:
         "80 masked slots",
         "GPU-hours",
         "* Best: tensor_parallel 1",
-        "Left out:",
+        "Left out (splits, or",
         "For the recipe:",
     ):
         assert words in text
@@ -297,6 +299,23 @@ def test_more_gpus_are_whole_nodes_and_are_not_the_remedy_where_nothing_is_share
         NothingFitsError, match="not share with --zero 0 --tensor_parallel 1 --pipeline_parallel 1: free"
     ):
         main_plan(options(gpus=8, **(large | {"zero": 0}), **alone))
+
+
+@pytest.mark.parametrize(
+    ("gpus", "fixed", "message"),
+    [
+        (8, {"tensor_parallel": 3}, "--tensor_parallel 3 does not divide the 8 GPUs of a node"),
+        (8, {"pipeline_parallel": 3}, "--pipeline_parallel 3 does not divide the 8 GPUs"),
+        (64, {"pipeline_parallel": 64}, "--pipeline_parallel 64 is more than the 32 layers"),
+        (8, {"zero": 2, "pipeline_parallel": 2}, "--zero 2 cannot be combined with --pipeline_parallel"),
+        (1, {"zero": 3}, "--zero 3 has no meaning with one data-parallel rank"),
+        (8, {"zero": 3, "tensor_parallel": 8}, "--zero 3 has no meaning with one data-parallel rank"),
+    ],
+)
+def test_options_that_leave_nothing_are_named(gpus: int, fixed: dict[str, Any], message: str) -> None:
+    with pytest.raises(NothingFitsError, match=message) as error:
+        main_plan(options(gpus=gpus, **fixed))
+    assert "global_batch_size" not in str(error.value)
 
 
 def main_plan(plan: PlanOptions) -> None:
