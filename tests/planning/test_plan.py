@@ -163,6 +163,14 @@ def test_fixed_options_are_kept() -> None:
         assert one.layout.parallel.pipeline_schedule == "interleaved"
 
 
+def test_1f1b_with_fewer_microbatches_than_stages_is_refused_as_in_training() -> None:
+    fixed = {"pipeline_parallel": 8, "pipeline_schedule": "1f1b"}
+    with pytest.raises(NothingFitsError, match="1f1b: too few microbatches"):
+        main_plan(options(global_batch_size=8, micro_batch_size=4, **fixed))
+    found = search(options(global_batch_size=8, **fixed))
+    assert {one.layout.micro_batch_size for one in found.fitting} == {1}
+
+
 def test_fixed_options_that_exclude_each_other() -> None:
     plan = options(pipeline_parallel=2, pipeline_schedule="zbv", recompute="full")
     with pytest.raises(NothingFitsError, match=r"recompute full cannot be combined with .* zbv"):
