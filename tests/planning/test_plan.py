@@ -249,6 +249,33 @@ def test_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert "tokens/s" in table[0]
     assert [line.removeprefix("*").split()[0] for line in table[1:]] == ["1", "2", "3"]
     assert [line.startswith("*") for line in table[1:]].count(True) == 1
+    names = re.split(r" {2,}", table[0].strip())
+    found = search(
+        options(preset="biomegatron-345m", vocab_size=30_000, global_batch_size=256, token_budget=1e9)
+    )
+    for line, one in zip(table[1:], listed(found, 3), strict=True):
+        cells = dict(zip(names, line.removeprefix("*").split()[1:], strict=True))
+        parallel, memory = one.layout.parallel, one.memory
+        sizes = (
+            parallel.tensor_parallel,
+            parallel.pipeline_parallel,
+            one.layout.data_parallel,
+            parallel.zero,
+        )
+        assert [int(cells[name]) for name in ("tp", "pp", "dp", "zero")] == list(sizes)
+        assert int(cells["rows"]) == one.layout.micro_batch_size and cells["recompute"] == parallel.recompute
+        parts = ("weights", "gradients", "optimizer", "activations", "logits", "buffers", "total")
+        for column, part in zip(
+            ("weights", "grads", "optim", "activ", "logits", "buffers", "GiB"), parts, strict=True
+        ):
+            assert float(cells[column]) == pytest.approx(getattr(memory, part) / 2**30, abs=0.051)
+        seconds = one.time.total
+        steps = -(-(10**9) // (256 * 512))
+        assert float(cells["step s"]) == pytest.approx(seconds, rel=0.006)
+        assert float(cells["tokens/s"].replace(",", "")) == pytest.approx(256 * 512 / seconds, abs=1)
+        assert float(cells["MFU"].rstrip("%")) == pytest.approx(100 * one.mfu, abs=0.051)
+        assert float(cells["days"]) == pytest.approx(steps * seconds / 86_400, abs=0.0051)
+        assert float(cells["GPU-hours"]) == pytest.approx(steps * seconds * 8 / 3600, abs=0.51)
 
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
