@@ -6,6 +6,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
+from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 
 from megatron_bio.config.model import ModelConfig
@@ -118,8 +119,27 @@ def saved_bytes(
     return storages.by_shape()
 
 
+def total(tensors: list[Tensor]) -> int:
+    return sum(local(tensor).numel() * tensor.element_size() for tensor in tensors)
+
+
+def held_gradients(model: Any) -> list[Tensor]:
+    """Return all gradients that a rank holds: plain ones, shards, and the whole ones that FSDP has not reduced yet."""
+    states = [module._get_fsdp_state() for module in model.modules() if isinstance(module, FSDPModule)]
+    units = [group for state in states for group in state._fsdp_param_groups]
+    shared = [parameter for unit in units for parameter in unit.fsdp_params]
+    if not shared:
+        return [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    found = [one.unsharded_accumulated_grad for one in shared] + [one.sharded_param.grad for one in shared]
+    found += [one._unsharded_param.grad for one in shared if hasattr(one, "_unsharded_param")]
+    return [gradient for gradient in found if gradient is not None]
+
+
 def trained_bytes(model: ModelConfig, parallel: dict[str, Any], optimizer: OptimizerConfig) -> dict[str, int]:
-    """Train one step of two microbatches; return the bytes of weights, gradients and moments that this rank holds."""
+    """Train one step of two microbatches; return the bytes of weights, gradients and moments that this rank holds.
+
+    `gradients` are those between the microbatches, before the last reduction; `gradients after` those at the end of the step.
+    """
     layout = ParallelConfig(**parallel)
     shard = layout.shard_size(layout.data_parallel or 1)
     mesh = build_mesh(MeshShape(tp=layout.tensor_parallel, dp_shard=shard), "cpu")
@@ -129,18 +149,17 @@ def trained_bytes(model: ModelConfig, parallel: dict[str, Any], optimizer: Optim
     shard_data_parallel(built, built.layers.values(), mesh, zero=layout.zero, compute_dtype=torch.bfloat16)
     adamw = build_optimizer(built, optimizer)
     built.train()
+    between = 0
     for last in (False, True):
+        between = total(held_gradients(built))
         set_gradient_reduction(built, zero=layout.zero, last_microbatch=last)
         built(**batch(model, 2, 16, 8))[: built.num_losses].sum().backward()
     adamw.step()
     parameters = list(built.parameters())
     moments = [tensor for state in adamw.state.values() for name, tensor in state.items() if name != "step"]
-
-    def total(tensors: list[Tensor]) -> int:
-        return sum(local(tensor).numel() * tensor.element_size() for tensor in tensors)
-
     return {
         "weights": total(parameters),
-        "gradients": total([p.grad for p in parameters]),
+        "gradients": between,
+        "gradients after": total([p.grad for p in parameters]),
         "optimizer": total(moments),
     }
