@@ -39,5 +39,7 @@ def test_memory_is_the_planners(path: Path) -> None:
     # Rounded up by at most one.
     assert one <= int(said[1]) < one + 1.5
     assert max(several) <= int(said[2]) < max(several) + 1.5
+    own_gpu = re.search(r"1 GPU with (\d+) GB\b", hardware)
+    assert own_gpu and one < 0.9 * int(own_gpu[1])
     smallest_gpu = min(int(size) for size in re.findall(r"(\d+) GB\b", hardware))
     assert max(several) < 0.9 * smallest_gpu
