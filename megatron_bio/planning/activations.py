@@ -13,7 +13,7 @@ from megatron_bio.planning.layout import Layout, Workload
 _SOFTMAX, _KEEP = 4, 1
 # Of a layer's forward with attention dropout: scores and probabilities in the dtype of the computation, the float32
 # softmax, and the hash with two intermediate results, int32 each.
-_HASH = 12
+_HASH_WORKING = 12
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def _attention_core(workload: Workload, layout: Layout) -> tuple[int, int]:
     heads = model.num_attention_heads // layout.parallel.tensor_parallel
     scores, masks = rows * heads * length**2, rows * length**2
     if model.attention_dropout:
-        return scores * (_SOFTMAX + _KEEP + e) + masks, scores * (_SOFTMAX + _HASH + 2 * e) + masks
+        return scores * (_SOFTMAX + _KEEP + e) + masks, scores * (_SOFTMAX + _HASH_WORKING + 2 * e) + masks
     # The kernel takes the boolean mask as numbers and keeps the logarithms of the sums.
     kept = masks * e + 4 * rows * heads * length
     return kept, kept

@@ -112,7 +112,7 @@ def rank_memory(workload: Workload, layout: Layout, pipeline_rank: int) -> Memor
     moments = _MOMENTS * elements.sharded
     gradients = _MASTER * elements.whole if keeps_whole_gradients(workload, layout) else shards
     activations, logits, working = _activations(workload, layout, pipeline_rank)
-    buffers = _gathered(workload, layout, elements) + _messages(workload, layout, pipeline_rank)
+    buffers = _gathered(workload, layout, elements) + _pipeline_buffers(workload, layout, pipeline_rank)
     training = weights + gradients + moments + activations + max(logits, working) + buffers
     stepping = weights + shards + moments + _stepping(workload, layout, elements)
     peak = max(training, stepping)
@@ -168,7 +168,7 @@ def _gathered(workload: Workload, layout: Layout, elements: Elements) -> int:
     return held + max(block, 2 * (4 + e) * elements.largest_block, root)
 
 
-def _messages(workload: Workload, layout: Layout, pipeline_rank: int) -> int:
+def _pipeline_buffers(workload: Workload, layout: Layout, pipeline_rank: int) -> int:
     """Return what torch's pipeline keeps for every microbatch of a step, done or not.
 
     A stage has buffers to receive each hidden state and each gradient, and the hidden states' own gradients stay until the

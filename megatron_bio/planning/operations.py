@@ -11,7 +11,7 @@ from megatron_bio.config.stages import Stage
 from megatron_bio.planning.layout import Layout, Workload
 
 # Bytes per element, forward and backward. The hash of dropout is eleven integer kernels (`kernels/dropout.py`).
-_HASH = 165
+_HASH_TRAFFIC = 165
 _KERNELS, _KERNELS_HIDDEN_DROPOUT, _KERNELS_ATTENTION_DROPOUT = 60, 50, 45
 
 
@@ -50,7 +50,7 @@ def _own_positions(workload: Workload, layout: Layout) -> float:
 
 def _hidden_dropout(workload: Workload) -> float:
     """Bytes per element of one dropout: hash, scaling and choice; backward without the hash."""
-    return _HASH + 2 + 8 * workload.element_bytes if workload.model.hidden_dropout else 0.0
+    return _HASH_TRAFFIC + 2 + 8 * workload.element_bytes if workload.model.hidden_dropout else 0.0
 
 
 def _forward_traffic(workload: Workload, layout: Layout) -> tuple[float, float, float]:
@@ -74,7 +74,7 @@ def _score_bytes(workload: Workload) -> tuple[float, float]:
     if not workload.model.attention_dropout:
         return 0.0, 0.0
     e = workload.element_bytes
-    return _HASH + 26 + 10 * e, 30 + 11 * e
+    return _HASH_TRAFFIC + 26 + 10 * e, 30 + 11 * e
 
 
 def _block(workload: Workload, layout: Layout) -> Work:

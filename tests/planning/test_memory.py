@@ -11,10 +11,11 @@ from megatron_bio.config.model import PRESETS, ModelConfig
 from megatron_bio.config.parallel import ParallelConfig
 from megatron_bio.config.training import OptimizerConfig
 from megatron_bio.models.build import build_model
+from megatron_bio.parallel.buckets import BUCKET_ELEMENTS
 from megatron_bio.parallel.layers import TensorParallel
 from megatron_bio.parallel.mesh import MeshShape, build_mesh
 from megatron_bio.planning.layout import Layout, Workload
-from megatron_bio.planning.memory import rank_elements, rank_memory
+from megatron_bio.planning.memory import BUCKET_BYTES, rank_elements, rank_memory
 from tests.distributed.pool import Pool
 from tests.planning.measure import trained_bytes
 
@@ -106,6 +107,10 @@ def test_tied_table_is_on_the_first_and_the_last_stage() -> None:
     assert counts == [table + 1024 * 2560 + 8 * block, 8 * block, 8 * block, table + 2 * 2560 + 8 * block]
     work, layout = stacked(4, "zbv")  # the first rank holds both ends
     assert rank_elements(work, layout, 0).whole == 2 * table + (1024 + 2) * 2560 + 8 * block
+
+
+def test_a_bucket_and_its_parts_are_float32() -> None:
+    assert BUCKET_BYTES == 2 * 4 * BUCKET_ELEMENTS
 
 
 def test_every_saving_saves() -> None:
