@@ -1,10 +1,18 @@
 """Predicted parameters, gradients and optimizer state against those of models that were built and trained one step."""
 
 from dataclasses import asdict
+from itertools import accumulate
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import torch
+from torch.distributed.pipelining import (
+    Schedule1F1B,
+    ScheduleInterleaved1F1B,
+    ScheduleInterleavedZeroBubble,
+    ScheduleZBVZeroBubble,
+)
 
 from megatron_bio.config.costs import parameter_shapes
 from megatron_bio.config.model import PRESETS, ModelConfig
@@ -19,6 +27,12 @@ from megatron_bio.planning.memory import BUCKET_BYTES, rank_elements, rank_memor
 from tests.distributed.pool import Pool
 from tests.planning.measure import trained_bytes
 
+SCHEDULES: dict[str, Any] = {
+    "1f1b": Schedule1F1B,
+    "interleaved": ScheduleInterleaved1F1B,
+    "zero_bubble": ScheduleInterleavedZeroBubble,
+    "zbv": ScheduleZBVZeroBubble,
+}
 PRESET_VOCABULARIES = {"biomedlm-2.7b": 28_896, "gpt-124m": 50_257, "gpt-355m": 50_257}
 
 
@@ -84,20 +98,45 @@ def stacked(pipeline: int, schedule: Any, *, batch: int = 64, **more: Any) -> tu
     return work, Layout(parallel=parallel, micro_batch_size=1)
 
 
+def torch_in_flight(schedule: str, ranks: int, stages: int, microbatches: int) -> list[int]:
+    """Return the most microbatches, counted once per stage, between a forward and its gradients in the order that torch runs."""
+
+    def stage(index: int) -> MagicMock:
+        places = {"group_size": ranks, "group_rank": 0, "num_stages": ranks * stages, "stage_index": index}
+        return MagicMock(**places, has_backward=True, device="cpu")
+
+    held = [0, 2 * ranks - 1] if schedule == "zbv" else [ranks * index for index in range(stages)]
+    own: Any = [stage(index) for index in held]
+    built = SCHEDULES[schedule](own[0] if schedule == "1f1b" else own, microbatches, loss_fn=torch.sum)
+    most = []
+    for rank in range(ranks):
+        names = [action.computation_type.value for action in built.pipeline_order[rank] if action]
+        changes = [{"F": 1, "B": -1, "W": -1}.get(name, 0) for name in names]
+        assert sum(changes) == 0 and changes.count(1) == stages * microbatches
+        most.append(max(accumulate(changes)))
+    return most
+
+
 @pytest.mark.parametrize(
-    ("schedule", "in_flight"),
+    ("schedule", "ranks", "stages", "microbatches"),
     [
-        ("1f1b", [4, 3, 2, 1]),
-        ("interleaved", [11, 9, 7, 5]),
-        ("zero_bubble", [8, 8, 8, 8]),
-        ("zbv", [8, 8, 8, 8]),
+        *(("1f1b", 4, 1, 8), ("1f1b", 2, 1, 2)),
+        *(("interleaved", 4, 2, 8), ("interleaved", 2, 4, 4), ("interleaved", 4, 2, 10)),
+        *(("zero_bubble", 4, 2, 8), ("zero_bubble", 2, 2, 4), ("zero_bubble", 4, 2, 16)),
+        *(("zbv", 4, 2, 8), ("zbv", 2, 2, 4), ("zbv", 4, 2, 16)),
     ],
 )
-def test_microbatches_in_flight(schedule: str, in_flight: list[int]) -> None:
-    work, layout = stacked(4, schedule)
-    assert [layout.in_flight(work, rank) for rank in range(4)] == in_flight
-    work, layout = stacked(4, schedule, batch=1)
-    assert max(layout.in_flight(work, rank) for rank in range(4)) <= layout.parallel.stages_on_rank
+def test_microbatches_in_flight(schedule: str, ranks: int, stages: int, microbatches: int) -> None:
+    more = {"stages_per_rank": stages} if stages > 1 else {}
+    work, layout = stacked(ranks, schedule, batch=microbatches, **more)
+    planned = [layout.in_flight(work, rank) for rank in range(ranks)]
+    assert planned == torch_in_flight(schedule, ranks, stages, microbatches)
+
+
+def test_one_microbatch_is_in_flight_once_per_stage() -> None:
+    for schedule in SCHEDULES:
+        work, layout = stacked(4, schedule, batch=1)
+        assert max(layout.in_flight(work, rank) for rank in range(4)) <= layout.parallel.stages_on_rank
 
 
 def test_tied_table_is_on_the_first_and_the_last_stage() -> None:
