@@ -226,10 +226,10 @@ class TrainingConfig:
                 f"training.profile_steps: expected two steps FIRST LAST with 1 <= FIRST <= LAST, found "
                 f"{' '.join(map(str, self.profile_steps))}."
             )
-        if self.profile_steps is not None and self.profile_steps[1] > self.train_steps:
+        if self.profile_steps is not None and self.profile_steps[0] > self.train_steps:
             raise ConfigurationError(
-                f"training.profile_steps: the run ends with step {self.train_steps} (training.train_steps), before the last step "
-                f"to record, {self.profile_steps[1]}."
+                f"training.profile_steps: the run ends with step {self.train_steps} (training.train_steps), before the first "
+                f"step to record, {self.profile_steps[0]}."
             )
         if self.profile_all_ranks and self.profile_steps is None:
             raise ConfigurationError(
