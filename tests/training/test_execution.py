@@ -94,8 +94,10 @@ def bert(ranks: int, **layout: Any) -> Case:
     ("case", "backend", "graphs"),
     [
         # One graph of all layers for training and one for evaluation.
-        (bert(2, tensor_parallel=2, recompute="selective"), "aot_eager", 2),
-        (bert(2, zero=3, recompute="full"), "aot_eager", 2),
+        pytest.param(
+            bert(2, tensor_parallel=2, recompute="selective"), "aot_eager", 2, marks=pytest.mark.slow
+        ),
+        pytest.param(bert(2, zero=3, recompute="full"), "aot_eager", 2, marks=pytest.mark.slow),
         (bert(2, pipeline_parallel=2, pipeline_schedule="zbv"), "aot_eager", 2),
         pytest.param(bert(2, tensor_parallel=2), "aot_eager", 2, marks=pytest.mark.slow),
         pytest.param(bert(2, zero=3), "aot_eager", 2, marks=pytest.mark.slow),

@@ -79,7 +79,7 @@ def steps(case: Case, loss_scale: float) -> dict[str, Any]:
     "case",
     [
         Case("bert", ParallelConfig(), 1, 0.1),
-        Case("gpt", ParallelConfig(tensor_parallel=2, zero=3), 4),
+        pytest.param(Case("gpt", ParallelConfig(tensor_parallel=2, zero=3), 4), marks=pytest.mark.slow),
         Case("bert", ParallelConfig(pipeline_parallel=2, pipeline_schedule="zbv"), 2),
     ],
     ids=str,

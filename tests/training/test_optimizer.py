@@ -90,8 +90,8 @@ def two_steps(case: Case, implementation: str) -> dict[str, Tensor]:
 @pytest.mark.parametrize(
     "case",
     [
-        Case("bert", ParallelConfig(tensor_parallel=2), 2),
-        Case("bert", ParallelConfig(tensor_parallel=2, zero=3), 4),
+        pytest.param(Case("bert", ParallelConfig(tensor_parallel=2), 2), marks=pytest.mark.slow),
+        Case("bert", ParallelConfig(zero=3), 2),
     ],
     ids=str,
 )
