@@ -5,6 +5,7 @@ Exit status:
     1    what was asked for cannot be done: a `UserError`, or a disk that is full or refuses; one message, no traceback
          (--traceback or MEGATRON_BIO_TRACEBACK=1 shows it). Any other exception is a bug and shows its traceback
     2    the command line or its YAML file cannot be understood: a `UsageError`, one message
+    3    the outputs are written and whole, but damaged input is missing from them (`--on_error keep`); one message
     124  `pretrain` finished no step for parallel.timeout_minutes; it has shown where it stood
     130  interrupted with Ctrl-C; `pretrain` saves a checkpoint instead and ends with 0
     141  whoever read the output is gone (`megatron-bio inspect … | head`)
@@ -25,13 +26,19 @@ from typing import Any
 
 from megatron_bio import __version__
 from megatron_bio.config.arguments import UsageError
-from megatron_bio.config.errors import REFUSALS, LostRankError, RankFailedError, UserError
+from megatron_bio.config.errors import (
+    REFUSALS,
+    IncompleteResultError,
+    LostRankError,
+    RankFailedError,
+    UserError,
+)
 from megatron_bio.failures import refusal_message, report_to_torchrun, tell, tell_failure
 from megatron_bio.verbs import HELPERS, STAGES, VERBS, Verb
 
 PROGRAM = "megatron-bio"
 FIRST_TO_FAIL_SPEAKS_SECONDS = 5.0
-FAILED, MISUSED, INTERRUPTED, READER_GONE = 1, 2, 130, 141
+FAILED, MISUSED, INCOMPLETE, INTERRUPTED, READER_GONE = 1, 2, 3, 130, 141
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -60,6 +67,9 @@ def main(words: Sequence[str] | None = None) -> int:
         return FAILED
     except LostRankError as error:
         return _lost(program, f"error: {error}")
+    except IncompleteResultError as error:
+        tell_failure(program, f"incomplete: {error}")
+        return INCOMPLETE
     except UserError as error:
         return _failed(program, error, str(error), words)
     except OSError as error:

@@ -35,15 +35,18 @@ class Verb:
 STAGES = (
     Verb(
         name="extract pubmed",
-        options="megatron_bio.config.corpus:ExtractPubmedOptions",
-        function="megatron_bio.corpus.extract:extract_pubmed",
+        options="megatron_bio.config.extract:ExtractPubmedOptions",
+        function="megatron_bio.corpus.pubmed.extract:extract_pubmed",
         summary="PubMed XML to documents (.jsonl.zst)",
         description=(
             "Reads PubMed's XML (baseline and update files, plain or compressed) and writes one document per citation:\n"
             "title and abstract, with super- and subscripts, formulas and symbols as text. Later versions replace earlier\n"
             "ones and deleted citations are left out. What was skipped is counted by reason."
         ),
-        examples=("megatron-bio extract pubmed --inputs pubmed/*.xml.gz --output corpus/pubmed.jsonl.zst",),
+        examples=(
+            "megatron-bio extract pubmed pubmed/*.xml.gz --output corpus/pubmed.jsonl.zst --workers 8",
+        ),
+        positional="inputs",
     ),
     Verb(
         name="vocabulary train",

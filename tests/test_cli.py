@@ -46,7 +46,7 @@ class Recorder:
 @pytest.fixture
 def extract(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     recorder = Recorder()
-    monkeypatch.setattr("megatron_bio.corpus.extract.extract_pubmed", recorder)
+    monkeypatch.setattr("megatron_bio.corpus.pubmed.extract.extract_pubmed", recorder)
     return recorder
 
 
@@ -282,7 +282,7 @@ def test_own_warnings_are_one_message_and_others_as_usual(
         warnings.warn("the case is wrong.", TokenizerWarning, stacklevel=1)
         warnings.warn("of another library", UserWarning, stacklevel=1)
 
-    monkeypatch.setattr("megatron_bio.corpus.extract.extract_pubmed", warn)
+    monkeypatch.setattr("megatron_bio.corpus.pubmed.extract.extract_pubmed", warn)
     others: list[str] = []
     usual = lambda message, *place, **more: others.append(str(message))  # noqa: E731
     monkeypatch.setattr(warnings, "showwarning", usual)

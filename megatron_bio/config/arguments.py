@@ -4,7 +4,7 @@
 --inputs a.xml --inputs b   or is given repeatedly
 --json                      a switch alone means true
 --train-steps 100           dashes and underscores are the same
-PATH                        one option may be given without its flag
+PATH                        one option may be given without its flag, a list by several words
 """
 
 import json
@@ -44,7 +44,7 @@ def read_arguments(
 ) -> Arguments:
     """Sort the words of a command line by option; raise `UsageError` at the first that belongs to none.
 
-    A word without a flag is the value of the option `positional`.
+    A word without a flag is the value of the option `positional`, or one of its values if that is a list.
     """
     values: dict[str, list[str]] = {}
     recipes: list[str] = []
@@ -52,9 +52,10 @@ def read_arguments(
     rest = _Words(words)
     for word in rest:
         if not _is_flag(word):
-            if positional is None or positional in values:
+            several = positional is not None and options[positional].kind == "list"
+            if positional is None or (positional in values and not several):
                 raise UsageError(f"expected a flag (--name), found '{word}'. All options: {program} --help")
-            values[positional] = [word]
+            values.setdefault(positional, []).append(word)
             continue
         flag, equals, value = word.partition("=")
         name = HELP if flag == "-h" else flag[2:].replace("-", "_")

@@ -17,6 +17,10 @@ class ConfigurationError(UserError):
     """A configuration value is impossible by itself or together with another one."""
 
 
+class IncompleteResultError(UserError):
+    """All outputs were written and are whole, but part of the input was damaged and is not in them."""
+
+
 class LostRankError(UserError):
     """Another rank of the job ended or does not answer; that rank says why."""
 

@@ -21,6 +21,8 @@ from megatron_bio.corpus.errors import CorpusError, DamagedFileError
 from megatron_bio.corpus.inputs import expand_inputs
 
 ZSTD_LEVEL = 3
+# With threads the bytes are the same for any number of them, but others than without.
+ZSTD_THREADS = 2
 READ_BUFFER_BYTES = 1 << 20
 KNOWN_KEYS = frozenset({"id", "title", "text", "source", "meta"})
 
@@ -61,7 +63,7 @@ class DocumentWriter:
 
     def __enter__(self) -> Self:
         file = self._cleanup.enter_context(atomic_file(self._path))
-        compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True)
+        compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True, threads=ZSTD_THREADS)
         self._stream = self._cleanup.enter_context(compressor.stream_writer(file, closefd=False))
         return self
 

@@ -189,7 +189,7 @@ def _from_tokenizer_json(path: Path, lowercase: bool | None) -> Core:
     _refuse_shared_ids(path, model["vocab"])
     try:
         core = Core.from_str(json.dumps(content))
-    except Exception as error:
+    except Exception as error:  # the library raises nothing more special; the message has its words
         raise TokenizerError(
             f"{path}: expected a tokenizer that the tokenizers library reads, found one it refuses: {error}. Make the "
             f"folder again or take its files from where it was made."

@@ -5,6 +5,7 @@ Text is Zipfian: with half a million chunks remembered nearly every chunk of a l
 """
 
 import re
+from abc import ABC, abstractmethod
 from array import array
 
 from tokenizers import Tokenizer as Core
@@ -19,7 +20,7 @@ _JOINING_CONTROLS = re.compile(r"[\x0b\x0c\x1c-\x1f\x85]")
 _GPT2_CHUNK = re.compile(r" ?[\S\x1c-\x1f]+|[^\S\x1c-\x1f]+(?![\S\x1c-\x1f])|[^\S\x1c-\x1f]+")
 
 
-class WordCache(dict[str, bytes]):
+class WordCache(dict[str, bytes], ABC):
     """Chunk → its token ids as the bytes of int32; a chunk not seen before is tokenised."""
 
     def __init__(self, core: Core) -> None:
@@ -27,9 +28,9 @@ class WordCache(dict[str, bytes]):
         super().__init__()
         self._core = core
 
+    @abstractmethod
     def encode(self, text: str) -> bytes:
         """The ids of a text, as bytes of int32."""
-        raise NotImplementedError
 
     def _encode_chunk(self, chunk: str) -> bytes:
         return array("i", self._core.encode(chunk, add_special_tokens=False).ids).tobytes()

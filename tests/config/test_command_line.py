@@ -8,8 +8,8 @@ import yaml
 
 from megatron_bio.config.arguments import UsageError
 from megatron_bio.config.command_line import parse_options
-from megatron_bio.config.corpus import ExtractPubmedOptions
 from megatron_bio.config.errors import ConfigurationError
+from megatron_bio.config.extract import ExtractPubmedOptions
 from megatron_bio.config.inspect import InspectOptions
 from megatron_bio.config.parser import Program
 from megatron_bio.config.pretrain import PretrainConfig

@@ -183,7 +183,7 @@ def test_missing_files_are_reported_before_reading(tmp_path: Path) -> None:
 
 def test_a_corpus_is_read_without_torch() -> None:
     program = (
-        "import sys, megatron_bio.corpus.document, megatron_bio.corpus.extract\n"
+        "import sys, megatron_bio.corpus.document, megatron_bio.corpus.pubmed.extract\n"
         "print([name for name in ('torch', 'transformers') if name in sys.modules])"
     )
     started = time.monotonic()

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from megatron_bio.config.corpus import ExtractPubmedOptions
 from megatron_bio.config.errors import ConfigurationError
-from megatron_bio.corpus.citation_register import PAGE_SIZE, CitationRegister
+from megatron_bio.config.extract import ExtractPubmedOptions
 from megatron_bio.corpus.document import read_documents
 from megatron_bio.corpus.errors import CorpusError, DamagedFileError
-from megatron_bio.corpus.extract import extract_pubmed
+from megatron_bio.corpus.extraction.register import PAGE_SIZE, Register
+from megatron_bio.corpus.pubmed.extract import extract_pubmed
 
 Make = Callable[..., str]
 Write = Callable[..., Path]
@@ -198,7 +198,7 @@ def test_impossible_options_name_the_flag(tmp_path: Path, citation: Make, pubmed
 
 
 def test_register_needs_eight_bytes_per_pmid() -> None:
-    register = CitationRegister()
+    register = Register()
     for pmid in range(1_000_000):
         register.put(pmid, 1, 2 * pmid)
     assert sum(page.itemsize * len(page) for page in register._pages.values()) < 8 * (1_000_000 + PAGE_SIZE)

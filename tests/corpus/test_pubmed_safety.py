@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from megatron_bio.corpus.errors import DamagedFileError
-from megatron_bio.corpus.pubmed import Citation, UnusableRecord, read_pubmed
+from megatron_bio.corpus.pubmed.read import Citation, UnusableRecord, read_pubmed
 
 Make = Callable[..., str]
 Write = Callable[..., Path]
@@ -115,7 +115,7 @@ def test_truncated_and_damaged_gzip_name_the_byte(citation: Make, pubmed_file: W
 MEMORY_PROGRAM = """
 import sys
 from pathlib import Path
-from megatron_bio.corpus.pubmed import read_pubmed
+from megatron_bio.corpus.pubmed.read import read_pubmed
 
 def resident_kilobytes():
     lines = Path("/proc/self/status").read_text().splitlines()

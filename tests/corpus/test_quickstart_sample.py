@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from megatron_bio.config.corpus import ExtractPubmedOptions
+from megatron_bio.config.extract import ExtractPubmedOptions
 from megatron_bio.corpus.document import Document, read_documents
-from megatron_bio.corpus.extract import extract_pubmed
+from megatron_bio.corpus.pubmed.extract import extract_pubmed
 
 QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart"
 SAMPLE = QUICKSTART / "sample" / "pubmed-sample.xml.gz"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from megatron_bio.corpus.pubmed import Citation, Deletion, UnusableRecord, read_pubmed, to_document
+from megatron_bio.corpus.pubmed.read import Citation, Deletion, UnusableRecord, read_pubmed, to_document
 
 Make = Callable[..., str]
 Write = Callable[..., Path]

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from megatron_bio.config.corpus import ExtractPubmedOptions
+from megatron_bio.config.extract import ExtractPubmedOptions
 from megatron_bio.corpus.document import read_documents
-from megatron_bio.corpus.extract import extract_pubmed
+from megatron_bio.corpus.pubmed.extract import extract_pubmed
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "pubmed"
 

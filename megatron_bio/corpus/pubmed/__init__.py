@@ -1,0 +1,1 @@
+"""PubMed XML → citations and deletions → documents."""

@@ -1,0 +1,88 @@
+"""The verb `extract pubmed`: PubMed XML files → documents."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from megatron_bio.config.extract import ExtractPubmedOptions
+from megatron_bio.corpus.extraction.records import Kept, LeftOut, Record, Withdrawn
+from megatron_bio.corpus.extraction.run import extract
+from megatron_bio.corpus.inputs import expand_inputs
+from megatron_bio.corpus.pubmed.read import Citation, Deletion, UnusableRecord, read_pubmed, to_document
+from megatron_bio.corpus.work_folder import file_identity
+
+
+@dataclass(frozen=True, kw_only=True)
+class PubmedFile:
+    """One file of citations, as a piece of input."""
+
+    path: Path
+    number: int
+    minimum_words: int
+    require_abstract: bool
+
+    @property
+    def name(self) -> str:
+        """As `Piece`."""
+        return f"{self.number:06d}"
+
+    @property
+    def place(self) -> str:
+        """As `Piece`."""
+        return str(self.path)
+
+    @property
+    def identity(self) -> object:
+        """As `Piece`."""
+        return file_identity(self.path)
+
+    @property
+    def progress_bytes(self) -> int:
+        """As `Piece`."""
+        return self.path.stat().st_size
+
+    def records(self) -> Iterator[Record]:
+        """As `Piece`."""
+        for record in read_pubmed(self.path):
+            if isinstance(record, Deletion):
+                yield Withdrawn(key=record.pmid, version=record.version)
+            elif isinstance(record, UnusableRecord):
+                yield LeftOut(key=None, version=1, reason=record.reason)
+            else:
+                yield self._kept_or_reason(record)
+
+    def _kept_or_reason(self, citation: Citation) -> Record:
+        document = to_document(citation)
+        words = len(document.text.split())
+        reason = ""
+        if not citation.abstract and self.require_abstract:
+            reason = "no abstract"
+        elif not words:
+            reason = "neither abstract nor title"
+        elif words < self.minimum_words:
+            reason = f"fewer than {self.minimum_words} words"
+        if reason:
+            return LeftOut(key=citation.pmid, version=citation.version, reason=reason)
+        return Kept(
+            key=citation.pmid,
+            version=citation.version,
+            words=words,
+            characters=len(document.text),
+            line=document.to_json(),
+        )
+
+
+def extract_pubmed(options: ExtractPubmedOptions) -> None:
+    """Writes the documents and the report, see `extract`. Raises CorpusError."""
+    paths = expand_inputs(options.inputs)
+    choices = {"minimum_words": options.minimum_words, "require_abstract": options.require_abstract}
+    pieces = (
+        PubmedFile(
+            path=path,
+            number=number,
+            minimum_words=options.minimum_words,
+            require_abstract=options.require_abstract,
+        )
+        for number, path in enumerate(paths)
+    )
+    extract(options, paths, pieces, {"source": "pubmed", **choices}, "reading PubMed")
