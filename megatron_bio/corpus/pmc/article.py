@@ -13,10 +13,11 @@ from lxml import etree
 
 from megatron_bio.corpus.characters import UnknownEntityError
 from megatron_bio.corpus.document import Document
+from megatron_bio.corpus.pmc.citations import may_have_glued_marks
 from megatron_bio.corpus.pmc.cutting import ALWAYS, WITHOUT_CAPTIONS, without
 from megatron_bio.corpus.pmc.license import article_license
 from megatron_bio.corpus.pmc.metadata import describe, identifiers
-from megatron_bio.corpus.pmc.selection import is_main_abstract, is_side_section
+from megatron_bio.corpus.pmc.selection import is_main_abstract, is_side_section, side_sections
 from megatron_bio.corpus.pmc.text import line, paragraphs
 from megatron_bio.corpus.pmc.tree import set_text
 
@@ -58,23 +59,25 @@ class ArticleReader:
     def __init__(self, captions: bool = False) -> None:
         """With `captions` the captions of figures and tables are text."""
         self._captions = captions
+        self._parser = etree.XMLParser(**SAFE_PARSING)
         self._cut = ALWAYS if captions else WITHOUT_CAPTIONS
 
     def read(self, content: bytes) -> Iterator["Article | UnusableArticle"]:
         """The articles in the bytes of a file, at least one thing; raises etree.XMLSyntaxError."""
-        # A parser keeps every name it has seen, so each file has its own.
-        root = etree.fromstring(without(content, self._cut), etree.XMLParser(**SAFE_PARSING))
+        content = without(content, self._cut)
+        root = etree.fromstring(content, self._parser)
+        glued_marks = may_have_glued_marks(content)
         found = False
         for article in list(root.iter("{*}article")):
             if _is_inside_article(article):
                 continue
             found = True
             _forget_namespace(article)
-            yield self._article(article)
+            yield self._article(article, glued_marks)
         if not found:
             yield UnusableArticle(reason=NO_ARTICLE)
 
-    def _article(self, article: Any) -> Article | UnusableArticle:
+    def _article(self, article: Any, glued_marks: bool) -> Article | UnusableArticle:
         article_meta = article.find("front/article-meta")
         if article_meta is None:
             return UnusableArticle(reason=NO_METADATA)
@@ -89,20 +92,19 @@ class ArticleReader:
                 title=title,
                 license=article_license(article_meta),
                 abstract=_abstract(article_meta),
-                body=self._body(article),
+                body=self._body(article, glued_marks),
                 meta={**known, **describe(article, article_meta, title)},
             )
         except UnknownEntityError:
             return UnusableArticle(reason=UNKNOWN_ENTITY, number=number, version=version)
 
-    def _body(self, article: Any) -> list[str]:
+    def _body(self, article: Any, glued_marks: bool) -> list[str]:
         body = article.find("body")
         if body is None:
             return []
-        for section in list(body.iter("sec")):
-            if is_side_section(section):
-                section.getparent().remove(section)
-        text = paragraphs(body, self._captions)
+        for section in side_sections(body):
+            section.getparent().remove(section)
+        text = paragraphs(body, self._captions, glued_marks)
         for appendix in article.findall("back/app-group/app"):
             if not is_side_section(appendix):
                 text += paragraphs(appendix, self._captions)

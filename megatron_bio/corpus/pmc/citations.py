@@ -12,33 +12,63 @@ from megatron_bio.corpus.pmc.tree import replace
 
 MARK_TYPES: Final = frozenset({"bibr", "ref", "fn", "table-fn", "aff", "corresp", "author-notes"})
 
+_HARMLESS_BYTES = frozenset(bytes([byte]) for byte in b" \t\r\n[(,-/\x93")
+_HARMLESS_REFERENCES = (
+    b"&#x02013;",
+    b"&#x2013;",
+    b"&#8211;",
+    b"&#x000a0;",
+    b"&#xa0;",
+    b"&#160;",
+    b"&#x02009;",
+)
 _BETWEEN_MARKS = re.compile(r"[\s,;:.–‐‑−—\-]*")
 _OF_A_MARK = re.compile(r"[\s\d,;:.–‐‑−—\-\[\]()*†‡§¶#∗]*")
 _NUMBER = re.compile(r"[\[(]?\d{1,4}[a-z]?(?:[\s,;–‐‑−-]+\d{1,4})*[\])]?")
 _GLUED_AFTER = re.compile(r"[^\W\d_)\"”’%.]|[)\"”’%.]")
 
 
-def drop_marks_standing_high(holder: Any) -> None:
-    """Removes them below `holder`."""
-    for reference in list(holder.iter("xref")):
-        if reference.get("ref-type") not in MARK_TYPES or reference.getparent() is None:
+def may_have_glued_marks(content: bytes) -> bool:
+    """False if no `xref` of an article can directly follow a word; much cheaper than to look at each in the tree."""
+    return any(map(_may_be_glued_to, content.split(b"<xref")[:-1]))
+
+
+def _may_be_glued_to(before: bytes) -> bool:
+    last = before[-1:]
+    if last in _HARMLESS_BYTES:
+        return False
+    if last == b";":
+        return not before.endswith(_HARMLESS_REFERENCES)
+    if last == b">":
+        return before.startswith(b"</", before.rfind(b"<"))
+    return True
+
+
+def drop_marks_standing_high(holder: Any, glued: bool = True) -> None:
+    """Removes them below `holder`; with `glued` false numbers on the line are not looked at."""
+    for superscript in list(holder.iterdescendants("sup")):
+        parent = superscript.getparent()
+        if parent is None:
             continue
-        parent = reference.getparent()
-        if parent.tag == "sup":
-            _drop_in_superscript(parent)
-        elif _holds_only_superscript(reference):
-            _drop_run(reference, following=_is_high_mark)
-        elif _is_glued_number(reference):
-            _drop_run(reference, following=_is_number_mark)
+        if _is_mark(parent):
+            if _holds_only_superscript(parent) and parent.getparent() is not None:
+                _drop_run(parent, following=_is_high_mark)
+        elif len(superscript):
+            _drop_in_superscript(superscript)
+    if glued:
+        for reference in list(holder.iterdescendants("xref")):
+            if reference.getparent() is not None and _is_mark(reference) and _is_glued_number(reference):
+                _drop_run(reference, following=_is_number_mark)
 
 
 def _drop_in_superscript(superscript: Any) -> None:
     """The whole `sup` if it holds nothing but marks, else only the marks."""
-    marks = [child for child in superscript if child.tag == "xref" and child.get("ref-type") in MARK_TYPES]
+    marks = [child for child in superscript if _is_mark(child)]
+    if not marks:
+        return
     outside = (superscript.text or "") + "".join(child.tail or "" for child in superscript)
     if len(marks) == len(superscript) and _OF_A_MARK.fullmatch(outside):
-        if superscript.getparent() is not None:
-            replace(superscript, "")
+        replace(superscript, "")
         return
     for mark in marks:
         replace(mark, "")

@@ -3,6 +3,8 @@
 import re
 from typing import Any, Final
 
+from lxml import etree
+
 SECOND_ABSTRACTS: Final = frozenset(
     {
         "graphical",
@@ -54,7 +56,8 @@ _SECOND_TITLE = re.compile(
     r"|editor['’]?s?['’]? summary|plain[- ]language summary)\W*",
     re.IGNORECASE,
 )
-_SIDE_TITLE = re.compile(rf"(?:[\dIVX]+\.?\s+)?(?:{'|'.join(SIDE_SECTION_TITLES)})\W*", re.IGNORECASE)
+_SIDE_TITLE = re.compile(rf"\s*(?:[\divx]+\.?\s+)?(?:{'|'.join(SIDE_SECTION_TITLES)})\W*")
+_TYPED_SECTIONS = etree.XPath("descendant::sec[@sec-type]")
 _LONGEST_SIDE_TITLE = 80
 
 
@@ -66,12 +69,27 @@ def is_main_abstract(abstract: Any) -> bool:
     return abstract.get("abstract-type", "").lower() not in SECOND_ABSTRACTS
 
 
+def side_sections(body: Any) -> list[Any]:
+    """Supplements, contributions, interests, funding, thanks, availability of data, abbreviations; each once."""
+    found = [title.getparent() for title in body.iter("title") if _is_side_title(title)]
+    found += [section for section in _TYPED_SECTIONS(body) if _is_side_type(section)]
+    return [section for section in dict.fromkeys(found) if section.tag == "sec"]
+
+
 def is_side_section(section: Any) -> bool:
-    """Supplements, contributions, interests, funding, thanks, availability of data, abbreviations."""
-    if section.get("sec-type", "").lower() in SIDE_SECTION_TYPES:
-        return True
+    """The same for one section or appendix."""
     title = section.find("title")
-    if title is None:
-        return False
-    text = "".join(title.itertext()).strip() if len(title) else (title.text or "").strip()
-    return len(text) < _LONGEST_SIDE_TITLE and _SIDE_TITLE.fullmatch(text) is not None
+    return _is_side_type(section) or (title is not None and _is_side_title(title))
+
+
+def _is_side_type(section: Any) -> bool:
+    return section.get("sec-type", "").lower() in SIDE_SECTION_TYPES
+
+
+def _is_side_title(title: Any) -> bool:
+    text = "".join(title.itertext()) if len(title) else title.text
+    return (
+        text is not None
+        and len(text) < _LONGEST_SIDE_TITLE
+        and _SIDE_TITLE.fullmatch(text.lower()) is not None
+    )

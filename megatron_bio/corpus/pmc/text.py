@@ -73,18 +73,19 @@ _lowered = lru_cache(maxsize=4096)(subscript)
 _CLOSE_UP = tuple(".,;:)]?!%’”")
 
 
-def paragraphs(holder: Any, captions: bool = False) -> list[str]:
+def paragraphs(holder: Any, captions: bool = False, glued_marks: bool = True) -> list[str]:
     """The paragraphs below `holder`, cleaned, none empty; `holder` is changed.
 
     Titles, list items (with their label if it has a letter or digit), quotations and boxed texts are paragraphs of their
-    own; footnotes and, if asked for, captions follow the paragraph that they stand in. Raises UnknownEntityError.
+    own; footnotes and, if asked for, captions follow the paragraph that they stand in. `glued_marks` as in `citations`.
+    Raises UnknownEntityError.
     """
     _move_notes(holder)
     if captions:
         _move_captions(holder)
     for element in list(holder.iterdescendants(*LEFT_OUT)):
         _leave_out(element)
-    drop_marks_standing_high(holder)
+    drop_marks_standing_high(holder, glued_marks)
     for element in reversed(list(holder.iterdescendants(*_RENDERED, etree.Entity))):
         _render(element)
     text: str = etree.tostring(holder, method="text", encoding="unicode", with_tail=False)
@@ -93,6 +94,8 @@ def paragraphs(holder: Any, captions: bool = False) -> list[str]:
 
 def line(holder: Any) -> str:
     """A title or a keyword: the paragraphs below `holder` as one, without footnotes; raises UnknownEntityError."""
+    if not len(holder):
+        return clean(holder.text or "")
     for note in list(holder.iterdescendants("fn")):
         replace(note, "")
     return " ".join(paragraphs(holder))
