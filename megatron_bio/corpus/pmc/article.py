@@ -14,7 +14,7 @@ from lxml import etree
 from megatron_bio.corpus.characters import UnknownEntityError
 from megatron_bio.corpus.document import Document
 from megatron_bio.corpus.pmc.citations import may_have_glued_marks
-from megatron_bio.corpus.pmc.cutting import ALWAYS, WITHOUT_CAPTIONS, without
+from megatron_bio.corpus.pmc.cutting import without_unread_parts
 from megatron_bio.corpus.pmc.license import article_license
 from megatron_bio.corpus.pmc.metadata import describe, identifiers
 from megatron_bio.corpus.pmc.selection import is_main_abstract, is_side_section, side_sections
@@ -60,11 +60,10 @@ class ArticleReader:
         """With `captions` the captions of figures and tables are text."""
         self._captions = captions
         self._parser = etree.XMLParser(**SAFE_PARSING)
-        self._cut = ALWAYS if captions else WITHOUT_CAPTIONS
 
     def read(self, content: bytes) -> Iterator["Article | UnusableArticle"]:
         """The articles in the bytes of a file, at least one thing; raises etree.XMLSyntaxError."""
-        content = without(content, self._cut)
+        content = without_unread_parts(content, self._captions)
         root = etree.fromstring(content, self._parser)
         glued_marks = may_have_glued_marks(content)
         found = False

@@ -30,7 +30,7 @@ _GLUED_AFTER = re.compile(r"[^\W\d_)\"”’%.]|[)\"”’%.]")
 
 def may_have_glued_marks(content: bytes) -> bool:
     """False if no `xref` of an article can directly follow a word; much cheaper than to look at each in the tree."""
-    return any(map(_may_be_glued_to, content.split(b"<xref")[:-1]))
+    return any(map(_may_be_glued_to, content[max(content.find(b"<body"), 0) :].split(b"<xref")[:-1]))
 
 
 def _may_be_glued_to(before: bytes) -> bool:

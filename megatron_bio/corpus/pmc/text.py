@@ -66,6 +66,7 @@ _SET_APART = frozenset(
         "fn",
     }
 )
+_USUAL_SPACES = ("\n", "\u00a0", "\u2009")
 _MOVED = "moved-note"
 # The same few stand in every article: 2, −1, a, max.
 _raised = lru_cache(maxsize=4096)(superscript)
@@ -89,6 +90,8 @@ def paragraphs(holder: Any, captions: bool = False, glued_marks: bool = True) ->
     for element in reversed(list(holder.iterdescendants(*_RENDERED, etree.Entity))):
         _render(element)
     text: str = etree.tostring(holder, method="text", encoding="unicode", with_tail=False)
+    for space in _USUAL_SPACES:  # `clean` is twice as fast without them.
+        text = text.replace(space, " ")
     return [paragraph for part in text.split(PARAGRAPH_MARK) if (paragraph := clean(part))]
 
 
