@@ -4,6 +4,7 @@ Reads `article` as the root and below PMC's wrappers (`pmc-articleset`, OAI-PMH,
 never expanded and no other file or address is opened. https://jats.nlm.nih.gov/
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -28,6 +29,9 @@ SAFE_PARSING: Final = MappingProxyType(
 UNKNOWN_ENTITY: Final = "entity that is never expanded"
 NO_ARTICLE: Final = "XML without an article"
 NO_METADATA: Final = "article without article-meta"
+
+_OWN_ADDRESS = re.compile(r"DOI:? ?(?:https?://(?:dx\.)?doi\.org/)?10\.\S+")
+"""eLife puts the DOI of each part below it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,8 +105,7 @@ class ArticleReader:
         body = article.find("body")
         if body is None:
             return []
-        for section in side_sections(body):
-            section.getparent().remove(section)
+        _remove_side_sections(body)
         text = paragraphs(body, self._captions, glued_marks)
         for appendix in article.findall("back/app-group/app"):
             if not is_side_section(appendix):
@@ -133,6 +136,11 @@ def to_document(
         source="pmc",
         meta=meta,
     )
+
+
+def _remove_side_sections(holder: Any) -> None:
+    for section in side_sections(holder):
+        section.getparent().remove(section)
 
 
 def _is_inside_article(element: Any) -> bool:
@@ -175,10 +183,11 @@ def _abstract(article_meta: Any) -> list[str]:
         )
     if chosen is None:
         return []
+    _remove_side_sections(chosen)
     for heading in chosen.findall("title") + chosen.findall("label"):
         chosen.remove(heading)
     for heading in list(chosen.iterdescendants("title")):
         label = line(heading).rstrip(" .:")
         heading.tag = "label"
         set_text(heading, f"{label}:" if label else "")
-    return paragraphs(chosen)
+    return [paragraph for paragraph in paragraphs(chosen) if not _OWN_ADDRESS.fullmatch(paragraph)]

@@ -51,7 +51,7 @@ APPARATUS: Final = frozenset(
 )
 LEFT_OUT: Final = tuple(sorted(WITH_CAPTION | FORMULAS | APPARATUS))
 
-_ONE_AFTER_THE_OTHER = frozenset({"p", "title", "attrib", "verse-line", "subtitle"})
+_ONE_AFTER_THE_OTHER = frozenset({"p", "attrib", "verse-line", "subtitle"})
 _SET_APART = frozenset(
     {
         "list",
@@ -164,6 +164,14 @@ def _paragraph(element: Any) -> None:
     element.tail = PARAGRAPH_MARK + (element.tail or "")
 
 
+def _title(element: Any) -> None:
+    """The title of a section of which nothing else is left, a table say, goes too."""
+    if element.getnext() is None and element.getparent().tag == "sec":
+        set_text(element, "")
+    else:
+        _paragraph(element)
+
+
 def _set_apart(element: Any) -> None:
     append_before(element, PARAGRAPH_MARK)
     _paragraph(element)
@@ -204,7 +212,7 @@ def _entity(element: Any) -> None:
 _RENDERINGS: Final = MappingProxyType[str, Callable[[Any], None]](
     dict.fromkeys(_ONE_AFTER_THE_OTHER, _paragraph)
     | dict.fromkeys(_SET_APART, _set_apart)
-    | {_MOVED: _set_apart, "label": _label, "term": _term, "speaker": _term}
+    | {"title": _title, _MOVED: _set_apart, "label": _label, "term": _term, "speaker": _term}
     | {"sup": _superscript, "sub": _subscript, "break": _space}
 )
 _MATH = "{*}math"
