@@ -9,15 +9,15 @@ from typing import Any
 
 from lxml import etree
 
-NEVER = set(
-    "fig fig-group table-wrap table-wrap-group media supplementary-material disp-formula disp-formula-group "
-    "chem-struct-wrap chem-struct ref-list glossary fn-group ack notes sec-meta object-id permissions alt-text "
-    "long-desc table array code preformat graphic inline-graphic tex-math kwd-group private-char contrib-group "
-    "index-term floats-group".split()
+NEVER = re.compile(
+    "fig|fig-group|table-wrap|table-wrap-group|media|supplementary-material|disp-formula|disp-formula-group"
+    "|chem-struct-wrap|chem-struct|ref-list|glossary|fn-group|ack|notes|sec-meta|object-id|permissions|alt-text"
+    "|long-desc|table|array|code|preformat|graphic|inline-graphic|tex-math|kwd-group|private-char|contrib-group"
+    "|index-term|floats-group"
 )
-OWN_LINE = set(
-    "p title list list-item disp-quote boxed-text def-list def-item statement verse-group verse-line speech fn attrib "
-    "subtitle".split()
+OWN_LINE = re.compile(
+    "p|title|list|list-item|disp-quote|boxed-text|def-list|def-item|statement|verse-group|verse-line|speech|fn|attrib"
+    "|subtitle"
 )
 SIDE_TYPES = (
     "supplementary-material|supplementary material|coi-statement|conflict|funding-information|author-contributions?"
@@ -77,7 +77,7 @@ def _child(parent: Any, child: Any, inside_abstract: bool) -> str:
     if not isinstance(child.tag, str):
         return child.text or ""
     name = etree.QName(child).localname
-    if name in NEVER or (name == "sec" and _is_side(child)):
+    if NEVER.fullmatch(name) or (name == "sec" and _is_side(child)):
         return " "
     if name == "break":
         return " "
@@ -92,18 +92,19 @@ def _child(parent: Any, child: Any, inside_abstract: bool) -> str:
         return _render(child, inside_abstract) + ": "
     if name == "title" and inside_abstract:
         return "" if parent.tag == "abstract" else _render(child, inside_abstract).rstrip(" .:") + ": "
-    if name == "title" and parent.tag == "sec" and not _says_more(parent):
+    if name == "title" and parent.tag in ("sec", "app") and not _says_more(parent):
         return ""
     inner = _render(child, inside_abstract)
-    return (
-        f"\f{inner}\f"
-        if name in OWN_LINE and not (name == "title" and parent.find("label") is not None)
-        else (f"{inner}\f" if name == "title" else inner)
-    )
+    if not OWN_LINE.fullmatch(name):
+        return inner
+    return f"{inner}\f" if name == "title" and parent.find("label") is not None else f"\f{inner}\f"
 
 
 def _says_more(section: Any) -> bool:
-    return any(child.tag not in NEVER | {"title", "label"} and not _is_side(child) for child in section)
+    return any(
+        not NEVER.fullmatch(child.tag) and child.tag not in ("title", "label") and not _is_side(child)
+        for child in section
+    )
 
 
 def _is_mark(superscript: Any) -> bool:

@@ -109,6 +109,7 @@ class ArticleReader:
         text = paragraphs(body, self._captions, glued_marks)
         for appendix in article.findall("back/app-group/app"):
             if not is_side_section(appendix):
+                _remove_side_sections(appendix)
                 text += paragraphs(appendix, self._captions)
         floats = article.find("floats-group")
         if self._captions and floats is not None:

@@ -24,7 +24,7 @@ _HARMLESS_REFERENCES = (
 )
 _BETWEEN_MARKS = re.compile(r"[\s,;:.–‐‑−—\-]*")
 _OF_A_MARK = re.compile(r"[\s\d,;:.–‐‑−—\-\[\]()*†‡§¶#∗]*")
-_NUMBER = re.compile(r"[\[(]?\d{1,4}[a-z]?(?:[\s,;–‐‑−-]+\d{1,4})*[\])]?")
+_NUMBER = re.compile(r"\d{1,4}[a-z]?(?:[\s,;–‐‑−-]+\d{1,4})*")
 _GLUED_AFTER = re.compile(r"[^\W\d_)\"”’%.]|[)\"”’%.]")
 
 

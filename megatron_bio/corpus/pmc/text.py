@@ -166,7 +166,7 @@ def _paragraph(element: Any) -> None:
 
 def _title(element: Any) -> None:
     """The title of a section of which nothing else is left, a table say, goes too."""
-    if element.getnext() is None and element.getparent().tag == "sec":
+    if element.getnext() is None and element.getparent().tag in ("sec", "app"):
         set_text(element, "")
     else:
         _paragraph(element)
