@@ -5,7 +5,7 @@ never expanded and no other file or address is opened. https://jats.nlm.nih.gov/
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
@@ -118,24 +118,22 @@ class ArticleReader:
 
 
 def to_document(
-    article: Article, number: int | None, license_: str, name: str, retracted: bool = False
+    article: Article, number: int | None, name: str, extra_meta: Mapping[str, object]
 ) -> Document:
     """The document of an article; without PMCID (`number`) and DOI it is called by `name`."""
     meta = dict(article.meta)
     if number is not None:
         meta["pmcid"] = f"PMC{number}"
-    meta["license"] = license_
+    meta["license"] = article.license
     meta["abstract_lines"] = len(article.abstract)
     if article.version != 1:
         meta["version"] = article.version
-    if retracted:
-        meta["retracted"] = True
     return Document(
         id=f"pmc:{meta.get('pmcid') or article.doi or name}",
         title=article.title,
         text="\n".join(article.abstract + article.body),
         source="pmc",
-        meta=meta,
+        meta={**meta, **extra_meta},
     )
 
 

@@ -25,18 +25,21 @@ def without_unread_parts(content: bytes, captions: bool) -> bytes:
     body = max(content.find(b"<body"), 0)
     back = _tag(content, b"<back", body)
     back = len(content) if back < 0 else back
-    spans = [
-        _spans(content, b"contrib-group", 0, body),
-        _spans(content, b"table" if captions else b"table-wrap", body, back),
-        _unread_end(content, back, captions),
+    parts = [
+        (_spans(content, b"contrib-group", 0, body), b""),
+        # What a table parts stays parted: an empty one takes its place.
+        (_spans(content, b"table", body, back), b"")
+        if captions
+        else (_spans(content, b"table-wrap", body, back), b"<table-wrap/>"),
+        (_unread_end(content, back, captions), b""),
     ]
-    kept = []
+    kept: list[bytes] = []
     position = 0
-    for span in spans:
-        if span is None:
+    for spans, replacement in parts:
+        if spans is None:
             return content
-        for start, end in span:
-            kept.append(content[position:start])
+        for start, end in spans:
+            kept += content[position:start], replacement
             position = end
     kept.append(content[position:])
     return b"".join(kept)

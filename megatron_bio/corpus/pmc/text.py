@@ -47,7 +47,7 @@ APPARATUS: Final = frozenset(
         "tex-math",
         "kwd-group",
     }
-    | {"private-char", "contrib-group", "index-term", "floats-group"}
+    | {"private-char", "contrib-group", "index-term", "floats-group", "back"}
 )
 LEFT_OUT: Final = tuple(sorted(WITH_CAPTION | FORMULAS | APPARATUS))
 

@@ -83,7 +83,7 @@ def test_document(article: Make) -> None:
         attributes='article-type="research-article" xml:lang="fr"',
     )
     found = read(content)
-    document = to_document(found, found.number, found.license, "PMC77.nxml")
+    document = to_document(found, found.number, "PMC77", {})
     assert (document.id, document.title, document.source) == ("pmc:PMC77", "A title", "pmc")
     assert document.text == "One.\nTwo.\nSome words here."
     assert document.meta == {
@@ -105,8 +105,8 @@ def test_identifiers(article: Make) -> None:
     assert (versioned.number, versioned.version) == (8, 2)
     nameless = read(article(None, meta='<article-id pub-id-type="doi">10.5/X</article-id>'))
     assert nameless.number is None
-    assert to_document(nameless, None, "CC0", "file").id == "pmc:10.5/x"
-    assert to_document(read(article("abc")), None, "CC0", "file").id == "pmc:file"
+    assert to_document(nameless, None, "file", {}).id == "pmc:10.5/x"
+    assert to_document(read(article("abc")), None, "file", {}).id == "pmc:file"
 
 
 @pytest.mark.parametrize(
