@@ -9,7 +9,7 @@ an error of well-formedness inside a part that is cut goes unnoticed.
 import re
 
 _LESS_THAN = ord("<")
-_DELIMITERS = b" >/\t\r\n"
+_DELIMITERS = frozenset(bytes([byte]) for byte in b" >/\t\r\n")
 _SAFE_ENCODINGS = frozenset({b"utf-8", b"us-ascii", b"ascii", b"iso-8859-1"})
 _ENCODING = re.compile(rb"<\?xml\s[^>]*?encoding\s*=\s*[\"']([A-Za-z0-9._-]+)[\"']")
 
@@ -110,7 +110,7 @@ def _spans(content: bytes, name: bytes, position: int, limit: int) -> list[tuple
 def _tag(content: bytes, tag: bytes, position: int, end: int | None = None) -> int:
     """Where the next tag of exactly this name starts; -1 for none."""
     start = content.find(tag, position, end)
-    while start >= 0 and content[start + len(tag)] not in _DELIMITERS:
+    while start >= 0 and content[start + len(tag) : start + len(tag) + 1] not in _DELIMITERS:
         start = content.find(tag, start + len(tag), end)
     return start
 

@@ -86,8 +86,10 @@ def paragraphs(holder: Any, captions: bool = False, glued_marks: bool = True) ->
         _move_captions(holder)
     for element in list(holder.iterdescendants(*LEFT_OUT)):
         _leave_out(element)
+    for entity in list(holder.iter(etree.Entity)):
+        replace(entity, named_entity(entity.name))
     drop_marks_standing_high(holder, glued_marks)
-    for element in reversed(list(holder.iterdescendants(*_RENDERED, etree.Entity))):
+    for element in reversed(list(holder.iterdescendants(*_RENDERED))):
         _render(element)
     text: str = etree.tostring(holder, method="text", encoding="unicode", with_tail=False)
     for space in _USUAL_SPACES:  # `clean` is twice as fast without them.
@@ -205,10 +207,6 @@ def _space(element: Any) -> None:
     element.text = " "
 
 
-def _entity(element: Any) -> None:
-    replace(element, named_entity(element.name))
-
-
 _RENDERINGS: Final = MappingProxyType[str, Callable[[Any], None]](
     dict.fromkeys(_ONE_AFTER_THE_OTHER, _paragraph)
     | dict.fromkeys(_SET_APART, _set_apart)
@@ -220,9 +218,6 @@ _RENDERED = (*_RENDERINGS, _MATH)
 
 
 def _render(element: Any) -> None:
-    if element.tag is etree.Entity:
-        _entity(element)
-        return
     rendering = _RENDERINGS.get(element.tag)
     if rendering is not None:
         rendering(element)

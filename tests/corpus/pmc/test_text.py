@@ -97,6 +97,7 @@ PARAGRAPHS = {
     "markup characters": ("a &lt; b &amp; c", "a < b & c"),
     "character references": ("A&#x2013;B &#8804; C", "A–B ≤ C"),
     "entities of the DTD": ("&alpha;-helix, 5 &micro;m", "α-helix, 5 µm"),
+    "an entity before a citation": (f"the &alpha;{ONE} chain", "the α chain"),
     "combining characters": ("cafe\u0301", "café"),
     "comments and instructions": ("a<!-- no --> b<?page 2?> c", "a b c"),
     "CDATA": ("<![CDATA[a < b]]> c", "a < b c"),
