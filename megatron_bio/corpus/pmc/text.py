@@ -113,7 +113,7 @@ def _leave_out(element: Any) -> None:
     if parent is None:
         return
     parts = element.tag in FORMULAS or element.tag in WITH_CAPTION
-    replace(element, " " if parts and tail and not tail.startswith(_CLOSE_UP) else "")
+    replace(element, " " if parts and not tail.startswith(_CLOSE_UP) else "")
 
 
 def _move_notes(holder: Any) -> None:

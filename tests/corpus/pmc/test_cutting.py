@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from megatron_bio.corpus.pmc import article as article_module
@@ -101,6 +101,7 @@ TREES = st.recursive(
 
 
 @given(body=TREES, back=TREES, meta=TREES, captions=st.booleans())
+@example(body="<sec>1<table-wrap/><back></back>word </sec>", back="", meta="", captions=False)
 @settings(max_examples=150, deadline=None)
 def test_any_tree_reads_the_same(body: str, back: str, meta: str, captions: bool) -> None:
     content = (

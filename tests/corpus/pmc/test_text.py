@@ -89,6 +89,10 @@ PARAGRAPHS = {
         "of and so",
     ),
     "display formulas part words": (f"given by<disp-formula>{MATH}</disp-formula>where", "given by where"),
+    "also where markup follows": (
+        "in<disp-formula>y</disp-formula><italic>x</italic> and<fig/><graphic/>so",
+        "in x and so",
+    ),
     "no space before the full stop": (f"given by<disp-formula>{MATH}</disp-formula>.", "given by."),
     "tables and figures in a paragraph": (
         "as in Table 1.<table-wrap><table><tr><td>x</td></tr></table></table-wrap> More",
