@@ -73,7 +73,11 @@ def named_entity(name: str) -> str:
 
 def clean(text: str) -> str:
     """Unicode NFC, without control and invisible format characters, each run of white space one space, stripped."""
-    text = " ".join(unicodedata.normalize("NFC", text).split())
+    text = unicodedata.normalize("NFC", text)
+    if text.isprintable():
+        # The only white space that is printable is the space.
+        return " ".join(text.split()) if "  " in text else text.strip(" ")
+    text = " ".join(text.split())
     if text.isprintable():
         return text
     return " ".join(_INVISIBLE.sub("", text).split())
