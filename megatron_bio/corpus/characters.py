@@ -74,9 +74,10 @@ def named_entity(name: str) -> str:
 def clean(text: str) -> str:
     """Unicode NFC, without control and invisible format characters, each run of white space one space, stripped."""
     text = unicodedata.normalize("NFC", text)
-    if text.isprintable():
-        # The only white space that is printable is the space.
-        return " ".join(text.split()) if "  " in text else text.strip(" ")
+    if text.isprintable() and "  " not in text:
+        return text.strip(
+            " "
+        )  # The only white space that is printable: a short cut for text that is nearly clean.
     text = " ".join(text.split())
     if text.isprintable():
         return text

@@ -41,7 +41,10 @@ _KEYWORD = re.compile(rb"<Keyword(?:\s[^<>&]*)?>([^<]*)</Keyword>")
 _IDENTIFIER = re.compile(rb'<ArticleId IdType="([^"<&]*)">([^<]*)</ArticleId>')
 _OTHER_ID = re.compile(rb'<OtherID(?: Source="[^"<&]*")?>([^<]*)</OtherID>')
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
-LONGEST_TAG_BYTES = 24
+_LIST_MARKS = re.compile(rb"&|  |]]>")
+_NOT_PRINTABLE: Final = bytes((*range(32), *range(127, 256)))
+TAG_AND_SPACE_BYTES = 128
+"""More than a tag that is looked for with the white space after it."""
 
 
 class _UnusualError(Exception):
@@ -84,7 +87,7 @@ class _UsualRecord:
         if title_end < 0 or article_end < 0 or citation_end < 0:
             raise _UnusualError
         version, pmid = head.groups()
-        fields = Fields(pmid=pmid.decode(), version=version.decode() if version else "1")
+        fields = Fields(pmid=pmid.decode(), version=version.decode() if version else "1", has_all=all_fields)
         fields.title = self.text(title, b"<ArticleTitle>", title_end)
         self.at = title_end
         abstract = xml.find(b"<Abstract", title_end, article_end)
@@ -102,8 +105,7 @@ class _UsualRecord:
 
     def require_before(self, position: int, tags: tuple[bytes, ...]) -> None:
         """Gives up unless the last tag before `position` is one of `tags`."""
-        before = self.xml[max(0, position - 200) : position].rstrip()
-        if not before.endswith(tags):
+        if not self.xml[max(0, position - TAG_AND_SPACE_BYTES) : position].rstrip().endswith(tags):
             raise _UnusualError
 
     def text(self, begin: int, tag: bytes, end: int) -> str:
@@ -226,22 +228,25 @@ class _UsualRecord:
 
 def _plain(piece: bytes) -> str | None:
     """The cleaned text of a piece without tags; None if it holds what only a parser should judge."""
+    if b"]" in piece and b"]]>" in piece:
+        return None
     text = piece.decode()
-    if "&" in text:
+    if b"&" in piece:
         text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", '"').replace("&apos;", "'")
         if text.count("&") != text.count("&amp;"):
             return None
         text = text.replace("&amp;", "&")
-    if b"]]>" in piece or not (text.isprintable() or _FORBIDDEN.search(text) is None):
-        return None
-    return clean(text)
+    if len(piece.translate(None, _NOT_PRINTABLE)) == len(piece):
+        # As `clean` does it, for what is only printable ASCII.
+        return " ".join(text.split()) if "  " in text else text.strip(" ")
+    return None if _FORBIDDEN.search(text) else clean(text)
 
 
 def _plain_list(pieces: list[bytes]) -> list[str]:
     """The cleaned texts that are not empty."""
-    joined = b"<".join(pieces).decode()
-    if joined.isascii() and joined.isprintable() and not ("&" in joined or "  " in joined or "]]>" in joined):
-        return [text for item in joined.split("<") if (text := item.strip(" "))]
+    joined = b"<".join(pieces)
+    if len(joined.translate(None, _NOT_PRINTABLE)) == len(joined) and not _LIST_MARKS.search(joined):
+        return [text for item in joined.decode().split("<") if (text := item.strip(" "))]
     texts = [_plain(piece) for piece in pieces]
     if None in texts:
         raise _UnusualError

@@ -30,7 +30,7 @@ def record_fields(record: Any, all_fields: bool) -> Fields:
     number = None if holder is None else holder.find("PMID")
     if number is None or holder is None:
         return Fields(pmid="")
-    fields = Fields(pmid=clean(number.text or ""), version=number.get("Version", "1"))
+    fields = Fields(pmid=clean(number.text or ""), version=number.get("Version", "1"), has_all=all_fields)
     if content is not None:
         title = content.find("ArticleTitle")
         if title is None:
