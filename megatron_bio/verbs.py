@@ -49,6 +49,22 @@ STAGES = (
         positional="inputs",
     ),
     Verb(
+        name="extract pmc",
+        options="megatron_bio.config.extract_pmc:ExtractPmcOptions",
+        function="megatron_bio.corpus.pmc.extract:extract_pmc",
+        summary="PMC's full texts to documents (.jsonl.zst), by licence",
+        description=(
+            "Reads PMC's open-access packages (.tar.gz, never unpacked) and single JATS files and writes one document per\n"
+            "article: abstract and body in reading order, without tables, figures, references and citation marks that stand\n"
+            "high. Only articles whose own licence allows commercial use are taken; the others are counted by licence."
+        ),
+        examples=(
+            "megatron-bio extract pmc oa_comm_xml.*.tar.gz --output corpus/pmc.jsonl.zst --workers 8",
+            "megatron-bio extract pmc PMC*.nxml --license any --captions true --output corpus/pmc.jsonl.zst",
+        ),
+        positional="inputs",
+    ),
+    Verb(
         name="vocabulary train",
         options="megatron_bio.config.tokens:TrainVocabularyOptions",
         function="megatron_bio.tokens.vocabulary:train_vocabulary",
