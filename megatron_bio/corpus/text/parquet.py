@@ -132,7 +132,7 @@ def _opened(path: Path, place: str) -> Iterator[ParquetFile]:
             path, buffer_size=READ_BYTES, pre_buffer=False, page_checksum_verification=True
         ) as file:
             yield file
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError, OverflowError) as error:
         raise DamagedFileError(
             path,
             "damaged Parquet",
@@ -164,16 +164,17 @@ def _columns(path: Path, file: ParquetFile, keys: DocumentKeys) -> tuple[str, ..
 
 def _type_of(file: ParquetFile, key: str) -> DataType | None:
     """The type of a column, or of a field inside one; None where there is none."""
+    from pyarrow import struct
     from pyarrow.types import is_struct
 
-    fields: DataType = file.schema_arrow
-    parts = [key] if key in file.schema_arrow.names else key.split(".")
-    for part in parts:
-        index = fields.get_field_index(part) if fields is file.schema_arrow or is_struct(fields) else -1
+    columns = file.schema_arrow
+    kind: DataType = struct(list(columns))
+    for part in [key] if key in columns.names else key.split("."):
+        index = kind.get_field_index(part) if is_struct(kind) else -1
         if index < 0:
             return None
-        fields = fields.field(index).type
-    return fields
+        kind = kind.field(index).type
+    return kind
 
 
 def _holds_text(kind: DataType) -> bool:
