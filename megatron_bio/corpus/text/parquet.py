@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
 
 BATCH_BYTES = 4 << 20
+FEWEST_ROWS = 16
 MOST_ROWS = 4096
 READ_BYTES = 1 << 20
 OPTIONAL_COLUMNS = frozenset({"title", "id"})
@@ -93,28 +94,29 @@ def parquet_pieces(path: Path, file_number: int, keys: DocumentKeys, file_id: st
     try:
         with _opened(path, "the footer") as file:
             columns = _columns(path, file, keys)
-            metadata = file.metadata
-            sizes = [_column_bytes(file, group, columns) for group in range(metadata.num_row_groups)]
-            rows = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+            groups = [file.metadata.row_group(group) for group in range(file.metadata.num_row_groups)]
     except DamagedFileError as error:
         yield DamagedPiece(error=error, file_number=file_number)
         return
     first_row = 1
-    share = path.stat().st_size // max(1, len(rows))
-    for group, (count, size) in enumerate(zip(rows, sizes, strict=True)):
+    for group, metadata in enumerate(groups):
+        rows = metadata.num_rows
+        # The size of all columns is more than is read. That of each one is not asked for: pyarrow ends the whole process
+        # when its description is damaged.
+        batch_rows = rows * BATCH_BYTES // max(1, metadata.total_byte_size)
         yield RowGroupPiece(
             path=path,
             file_number=file_number,
             group=group,
             first_row=first_row,
-            rows=count,
+            rows=rows,
             columns=columns,
-            batch_rows=max(1, min(MOST_ROWS, count * BATCH_BYTES // max(1, size))),
-            progress_bytes=share,
+            batch_rows=max(FEWEST_ROWS, min(MOST_ROWS, batch_rows)),
+            progress_bytes=path.stat().st_size // len(groups),
             keys=keys,
             file_id=file_id,
         )
-        first_row += count
+        first_row += rows
 
 
 @contextmanager
@@ -184,20 +186,6 @@ def _holds_text(kind: DataType) -> bool:
         kind = kind.value_type
     tests = (types.is_string, types.is_large_string, types.is_string_view, types.is_null)
     return any(test(kind) for test in (*tests, types.is_binary, types.is_large_binary, types.is_binary_view))
-
-
-def _column_bytes(file: ParquetFile, group: int, columns: Sequence[str]) -> int:
-    """How large the columns of a row group are without compression."""
-    metadata = file.metadata.row_group(group)
-    chunks = (metadata.column(index) for index in range(metadata.num_columns))
-    wanted = [
-        chunk.total_uncompressed_size
-        for chunk in chunks
-        if any(
-            chunk.path_in_schema == name or chunk.path_in_schema.startswith(f"{name}.") for name in columns
-        )
-    ]
-    return sum(wanted)
 
 
 def _rows(batch: RecordBatch) -> Iterator[dict[str, object] | ValueError]:
