@@ -78,6 +78,22 @@ STAGES = (
         positional="inputs",
     ),
     Verb(
+        name="corpus stats",
+        options="megatron_bio.config.statistics:CorpusStatsOptions",
+        function="megatron_bio.corpus.statistics.run:corpus_stats",
+        summary="count documents by source, year, licence, language and length",
+        description=(
+            "Counts documents, words and bytes by source, year, licence, language and split, lengths, and what earlier verbs\n"
+            "left out. Prints the counts; with --output it also writes them as JSON, as a table to compare corpora, and as a\n"
+            "picture."
+        ),
+        examples=(
+            "megatron-bio corpus stats corpus/pubmed.jsonl.zst",
+            "megatron-bio corpus stats corpus/built --output corpus/statistics --workers 8",
+        ),
+        positional="inputs",
+    ),
+    Verb(
         name="vocabulary train",
         options="megatron_bio.config.tokens:TrainVocabularyOptions",
         function="megatron_bio.tokens.vocabulary:train_vocabulary",
