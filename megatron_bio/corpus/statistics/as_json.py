@@ -41,7 +41,7 @@ def _lengths(lengths: Lengths) -> dict[str, object]:
 
 def _drops(table: DropTable) -> dict[str, object]:
     return {
-        "stage": table.stage,
+        "told_by": table.told_by,
         "read": table.read,
         "kept": table.kept,
         "reasons": dict(ordered_drops(table.dropped)),

@@ -107,7 +107,7 @@ def _lengths(lengths: Lengths) -> list[str]:
 
 
 def _drops(table: DropTable) -> list[str]:
-    lines = [f"left out, by {table.stage}"]
+    lines = [f"left out, by {table.told_by}"]
     if table.read is not None:
         lines.append(f"  {'read':<44}{table.read:>16,}")
     lines += [f"  {reason[:42]:<44}{count:>16,}" for reason, count in ordered_drops(table.dropped)]

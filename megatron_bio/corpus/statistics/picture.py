@@ -38,9 +38,10 @@ def check_can_draw() -> None:
 def as_png(counts: Counts, drops: Sequence[DropTable]) -> bytes:
     """Words by source, lengths, years, licences, languages and what was left out."""
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DOTS_PER_INCH, layout="constrained")
-    figure.set_constrained_layout_pads(w_pad=PADDING_INCHES, h_pad=PADDING_INCHES)
+    layout = ConstrainedLayoutEngine(w_pad=PADDING_INCHES, h_pad=PADDING_INCHES)
+    figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DOTS_PER_INCH, layout=layout)
     panels = figure.subplots(2, 3)
     total = counts.total
     figure.suptitle(
