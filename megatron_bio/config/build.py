@@ -65,7 +65,9 @@ class BuildCorpusOptions:
         if not self.inputs:
             raise ConfigurationError("--inputs: expected at least one file or glob pattern, found none.")
         if not self.languages:
-            raise ConfigurationError("--languages: expected at least one code such as eng, or any; found none.")
+            raise ConfigurationError(
+                "--languages: expected at least one code such as eng, or any; found none."
+            )
         for name, value, least in (
             ("benchmark_ngram", self.benchmark_ngram, 4),
             ("minimum_words", self.minimum_words, 0),

@@ -10,7 +10,9 @@ import re
 MOST_WORDS = 120
 SHORT_WORDS = 40
 
-_ARTICLE = r"(?:article|paper|publication|manuscript|letter|editorial|comment(?:ary)?|review|study|chapter|abstract)"
+_ARTICLE = (
+    r"(?:article|paper|publication|manuscript|letter|editorial|comment(?:ary)?|review|study|chapter|abstract)"
+)
 _THIS = rf"(?:this|the|the above|the present|the following) (?:[\w-]+ ){{0,2}}?{_ARTICLE}"
 _FATE = r"(?:retracted|withdrawn|corrected|republished|superseded|temporarily removed)"
 _NOTICE = r"(?:correction|retraction|addendum|republication|update|expression of concern|publisher'?s? (?:correction|note))"
@@ -35,8 +37,10 @@ _SHORT_NOTICES = re.compile(
     r"\W*(?:"
     r"(?:no|not) (?:abstract|summary|full text)(?:\W*$| (?:is |was )?(?:available|provided|supplied|included)\b)"
     r"|(?:abstract|summary) (?:is )?(?:not |un)(?:available|provided|supplied)\b"
-    r"|(?:the )?(?:full )?(?:abstract|text|article|paper) (?:is )?(?:available|published|appears) (?:only )?(?:online|in|at|from|on)\b"
-    r"|(?:please )?see (?:also )?(?:the )?(?:full[ -]?text|original|related|accompanying)? ?(?:article|text|pdf|editorial|commentary)\b"
+    r"|(?:the )?(?:full )?(?:abstract|text|article|paper) (?:is )?(?:available|published|appears) (?:only )?"
+    r"(?:online|in|at|from|on)\b"
+    r"|(?:please )?see (?:also )?(?:the )?(?:full[ -]?text|original|related|accompanying)? ?"
+    r"(?:article|text|pdf|editorial|commentary)\b"
     r"|(?:copyright|ⓒ|©|\(c\))\s"
     r"|all rights reserved\b|this is an open[ -]access article\b"
     r"|published by (?:elsevier|oxford university press|john wiley|wiley|springer|taylor)\b"

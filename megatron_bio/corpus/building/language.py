@@ -21,23 +21,23 @@ SURELY_ENGLISH = 0.12
 """Part of function words; py3langid is asked below."""
 
 _WORD = re.compile(r"[^\W\d_]+")
-_ENGLISH_FUNCTION_WORDS: Final = frozenset(
+_FUNCTION_WORDS = (
     "the of and to with that for was were is are be been by from at which this these those we our as on or not than has have "
-    "had it its their there between after during into but also both can may when whether who using".split()
+    "had it its their there between after during into but also both can may when whether who using"
 )
-_PUBMED_CODES: Final[Mapping[str, str]] = MappingProxyType(
-    dict(
-        pair.split(":")
-        for pair in (
-            "af:afr am:amh ar:ara az:aze be:bel bg:bul bn:ben bs:bos ca:cat cs:cze cy:wel da:dan de:ger el:gre en:eng eo:epo es:spa "
-            "et:est eu:baq fa:per fi:fin fr:fre ga:gle gl:glg gu:guj he:heb hi:hin hr:hrv hu:hun hy:arm id:ind is:ice it:ita ja:jpn "
-            "ka:geo kk:kaz km:khm kn:kan ko:kor ky:kir la:lat lo:lao lt:lit lv:lav mg:mlg mk:mac ml:mal mn:mon mr:mar ms:may mt:mlt "
-            "nb:nor ne:nep nl:dut nn:nor no:nor or:ori pa:pan pl:pol ps:pus pt:por ro:rum ru:rus se:sme si:sin sk:slo sl:slv sq:alb "
-            "sr:srp sv:swe sw:swa ta:tam te:tel th:tha tl:tgl tr:tur uk:ukr ur:urd uz:uzb vi:vie zh:chi"
-        ).split()
-    )
+_ENGLISH_FUNCTION_WORDS: Final = frozenset(_FUNCTION_WORDS.split())
+_CODES = (
+    "af:afr am:amh ar:ara az:aze be:bel bg:bul bn:ben bs:bos ca:cat cs:cze cy:wel da:dan de:ger el:gre "
+    "en:eng eo:epo es:spa et:est eu:baq fa:per fi:fin fr:fre ga:gle gl:glg gu:guj he:heb hi:hin hr:hrv "
+    "hu:hun hy:arm id:ind is:ice it:ita ja:jpn ka:geo kk:kaz km:khm kn:kan ko:kor ky:kir la:lat lo:lao "
+    "lt:lit lv:lav mg:mlg mk:mac ml:mal mn:mon mr:mar ms:may mt:mlt nb:nor ne:nep nl:dut nn:nor no:nor "
+    "or:ori pa:pan pl:pol ps:pus pt:por ro:rum ru:rus se:sme si:sin sk:slo sl:slv sq:alb sr:srp sv:swe "
+    "sw:swa ta:tam te:tel th:tha tl:tgl tr:tur uk:ukr ur:urd uz:uzb vi:vie zh:chi"
 )
-_SAME_IN_PRACTICE: Final = MappingProxyType({"bos": "hrv", "srp": "hrv", "scr": "hrv", "ind": "may", "glg": "por"})
+_PUBMED_CODES: Final[Mapping[str, str]] = MappingProxyType(dict(pair.split(":") for pair in _CODES.split()))
+_SAME_IN_PRACTICE: Final = MappingProxyType(
+    {"bos": "hrv", "srp": "hrv", "scr": "hrv", "ind": "may", "glg": "por"}
+)
 """Languages too alike to be told apart reliably, counted as one."""
 
 
