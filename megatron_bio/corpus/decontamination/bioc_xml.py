@@ -52,5 +52,5 @@ def _item(document: Any) -> BenchmarkItem:
 
 def _texts(passage: Any) -> list[str]:
     """The text of a passage, or of its sentences where it is cut into them."""
-    texts = [element.text or "" for element in passage.iterchildren("text")]
-    return texts or [element.text or "" for element in passage.findall("sentence/text")]
+    elements = passage.findall("text") or passage.findall("sentence/text")
+    return ["".join(element.itertext()) for element in elements]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from megatron_bio.corpus.decontamination.benchmark import Benchmark, BenchmarkItem
-from megatron_bio.corpus.decontamination.ngrams import RunTable, RunTableBuilder
+from megatron_bio.corpus.decontamination.ngrams import RunIndexBuilder
 from megatron_bio.corpus.decontamination.read import read_benchmark
 from megatron_bio.corpus.decontamination.words import readings
 from megatron_bio.corpus.document import Document
@@ -21,6 +21,7 @@ from megatron_bio.corpus.work_folder import fingerprint
 RULE: Final = 1
 """Raise it with every change of what is found, so that no result of an earlier rule is taken up."""
 SHORTEST_ITEM: Final = 8
+LONGEST_NAME: Final = 100
 BY_PMID: Final = "PMID of a benchmark"
 BY_TEXT: Final = "text of a benchmark"
 
@@ -42,29 +43,34 @@ class ContaminationIndex:
     def __init__(self, benchmarks: Sequence[Benchmark], ngram: int) -> None:
         """Use `from_files`."""
         self._ngram = ngram
-        self._benchmarks = [benchmark.name for benchmark in benchmarks]
+        self._benchmarks = [_printable(benchmark.name) for benchmark in benchmarks]
         self._items: list[tuple[int, str]] = []
         self._pmids: dict[int, int] = {}
         self._summary: list[dict[str, object]] = []
-        builder = RunTableBuilder()
+        builder = RunIndexBuilder()
         for number, benchmark in enumerate(benchmarks):
-            unmatchable = 0
+            not_findable = 0
             for item in benchmark.items:
                 owner = len(self._items)
-                self._items.append((number, item.name))
+                self._items.append((number, _printable(item.name)))
                 for pmid in item.pmids:
                     self._pmids.setdefault(pmid, owner)
-                unmatchable += not (self._add(builder, item, owner) or item.pmids)
+                not_findable += not (self._add(builder, item, owner) or item.pmids)
+            if not_findable == len(benchmark.items):
+                raise CorpusError(
+                    f"{benchmark.name}: expected items with a PMID or with at least {SHORTEST_ITEM} words that say something, "
+                    f"found none among {not_findable:,}. Nothing could be found by this file: leave it out or give its PMIDs."
+                )
             self._summary.append(
                 {
-                    "name": benchmark.name,
+                    "name": self._benchmarks[number],
                     "format": benchmark.format,
                     "items": len(benchmark.items),
                     "pmids": len({pmid for item in benchmark.items for pmid in item.pmids}),
-                    "items_too_short": unmatchable,
+                    "items_not_findable": not_findable,
                 }
             )
-        self._table = builder.table()
+        self._runs = builder.index()
         content = [[benchmark.name, benchmark.sha256] for benchmark in benchmarks]
         self.fingerprint: str = fingerprint({"rule": RULE, "ngram": ngram, "files": content})
 
@@ -79,7 +85,7 @@ class ContaminationIndex:
         return cls([read_benchmark(path) for path in paths], ngram)
 
     def summary(self) -> list[dict[str, object]]:
-        """For each file: name, format, items, pmids, items_too_short (neither a PMID nor enough words to be found by)."""
+        """For each file: name, format, items, pmids, items_not_findable (neither a PMID nor enough words to be found by)."""
         return [dict(entry) for entry in self._summary]
 
     def match(self, document: Document) -> Match | None:
@@ -88,7 +94,7 @@ class ContaminationIndex:
         if pmid in self._pmids:
             return self._match(BY_PMID, self._pmids[pmid])
         for words in readings(f"{document.title}\n{document.text}"):
-            owner = self._table.find(words)
+            owner = self._runs.find(words)
             if owner is not None:
                 return self._match(BY_TEXT, owner)
         return None
@@ -97,14 +103,14 @@ class ContaminationIndex:
         benchmark, item = self._items[owner]
         return Match(reason=reason, benchmark=self._benchmarks[benchmark], item=item)
 
-    def _add(self, builder: RunTableBuilder, item: BenchmarkItem, owner: int) -> bool:
+    def _add(self, builder: RunIndexBuilder, item: BenchmarkItem, owner: int) -> bool:
         """Whether the item has enough words to be found by."""
         found = False
-        for text, shortest in [(t, SHORTEST_ITEM) for t in item.whole] + [(t, self._ngram) for t in item.texts]:
+        texts = [(text, SHORTEST_ITEM) for text in item.whole] + [(text, self._ngram) for text in item.texts]
+        for text, shortest in texts:
             for words in readings(text):
                 if len(words) >= shortest:
-                    builder.add(words, min(len(words), self._ngram), owner)
-                    found = True
+                    found |= builder.add(words, min(len(words), self._ngram), owner)
         return found
 
 
@@ -115,3 +121,8 @@ def _pmid(document: Document) -> int:
         return int(pmid)
     match = _OWN_ID.fullmatch(document.id)
     return int(match[1]) if match else 0
+
+
+def _printable(name: str) -> str:
+    """A name from a file may hold anything; what is here goes into messages and reports."""
+    return name[:LONGEST_NAME].encode("utf-8", "backslashreplace").decode()

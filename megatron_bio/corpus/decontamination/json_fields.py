@@ -14,7 +14,7 @@ class Fields:
     def __init__(self, file: BenchmarkFile, place: str, value: object) -> None:
         """`place` is a line or a path, `questions[3].snippets[0]`."""
         if not isinstance(value, dict):
-            raise file.damaged(place, f"a JSON object, found {shown(value)}")
+            raise file.damaged(place or "line 1", f"a JSON object, found {shown(value)}")
         self.file, self.place = file, place
         self.values: Mapping[str, object] = value
 
@@ -45,7 +45,15 @@ class Fields:
         return value
 
     def _wrong(self, key: str, expected: str, found: object) -> DamagedFileError:
-        return self.file.damaged(self.place or "the file", f"{expected} under '{key}', found {shown(found)}")
+        return self.file.damaged(self.place or "line 1", f"{expected} under '{key}', found {shown(found)}")
+
+
+def is_complete_object(line: str) -> bool:
+    """Whether a line is a JSON object by itself."""
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def parsed_json(file: BenchmarkFile, text: str, first_line: int) -> object:

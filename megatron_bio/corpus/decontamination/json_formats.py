@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Final
 
 from megatron_bio.corpus.decontamination.benchmark import BenchmarkFile, BenchmarkItem
-from megatron_bio.corpus.decontamination.json_fields import Fields, parsed_json
+from megatron_bio.corpus.decontamination.json_fields import Fields, is_complete_object, parsed_json
 from megatron_bio.corpus.decontamination.records import record_item, records_format
 
 Reader = Callable[[Fields], Iterator[BenchmarkItem]]
@@ -36,9 +36,9 @@ def read_json(file: BenchmarkFile) -> tuple[str, list[BenchmarkItem]]:
 
 
 def _lines_of_objects(file: BenchmarkFile) -> list[Fields]:
-    """The objects of a JSONL file; none if it is one JSON text that may go over many lines."""
+    """The objects of a JSONL file; none if it is one JSON text, which may go over many lines."""
     lines = [(number, line) for number, line in file.lines() if line]
-    if len(lines) < 2 or not all(line.lstrip().startswith("{") for _, line in lines[:2]):
+    if len(lines) < 2 or not is_complete_object(lines[0][1]):
         return []
     return [Fields(file, f"line {number}", parsed_json(file, line, number)) for number, line in lines]
 
@@ -51,8 +51,10 @@ def _squad(article: Fields) -> Iterator[BenchmarkItem]:
     for paragraph in article.objects("paragraphs"):
         yield BenchmarkItem(
             name=paragraph.place,
-            whole=tuple(question.string("question") for question in paragraph.objects("qas")),
-            texts=(paragraph.string("context"),),
+            whole=(
+                paragraph.string("context"),
+                *(question.string("question") for question in paragraph.objects("qas")),
+            ),
         )
 
 

@@ -41,10 +41,10 @@ def record_item(fields: Fields) -> BenchmarkItem:
     if not (pmids or any(whole) or any(texts)):
         expected = ", ".join((*WHOLE_KEYS, *TEXT_KEYS, *TOKEN_KEYS, *PMID_KEYS))
         raise fields.file.damaged(
-            fields.place or "the file", f"a text or a PMID under one of {expected}; found the keys {sorted(values)}"
+            fields.place or "line 1", f"a text or a PMID under one of {expected}; found the keys {sorted(values)}"
         )
     return BenchmarkItem(
-        name=str(values.get("id") or fields.place), pmids=pmids, whole=tuple(whole), texts=tuple(texts)
+        name=str(values.get("id") or fields.place or "line 1"), pmids=pmids, whole=tuple(whole), texts=tuple(texts)
     )
 
 

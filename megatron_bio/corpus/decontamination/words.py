@@ -9,6 +9,14 @@ import unicodedata
 from types import MappingProxyType
 from typing import Final
 
+
+
+def _characters_marked(mark: str) -> str:
+    """The superscripts or the subscripts of Unicode, but for the sign of a trade mark."""
+    characters = map(chr, range(0x80, 0x2200))
+    return "".join(one for one in characters if unicodedata.decomposition(one).startswith(mark) and one != "™")
+
+
 _GREEK_NAMES = (
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau upsilon phi chi "
     "psi omega"
@@ -19,15 +27,7 @@ _GREEK: Final = MappingProxyType(
 # PubMed's plain spelling of a unit is one word: μg is microg, μM is microM; alone μ is the letter.
 _MICRO = re.compile(r"μ(?=[a-z])")
 _ACCENTS = re.compile("[\u0300-\u036f]")
-_SCRIPTS = re.compile(
-    "["
-    + "".join(
-        chr(code)
-        for code in range(0x80, 0x2200)
-        if unicodedata.decomposition(chr(code)).startswith(("<super>", "<sub>")) and chr(code) != "™"
-    )
-    + "]+"
-)
+_SCRIPTS = re.compile("|".join(f"[{_characters_marked(mark)}]+" for mark in ("<super>", "<sub>")))
 # Chinese and Japanese are written without spaces: each of their characters is a word.
 _IDEOGRAPHS = "\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
 _PLAIN_WORD = re.compile(r"[a-z]+|[0-9]+")
