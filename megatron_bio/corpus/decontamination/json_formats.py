@@ -67,8 +67,7 @@ def _bioasq(question: Fields) -> Iterator[BenchmarkItem]:
     yield BenchmarkItem(
         name=f"question {question.values.get('id', question.place)}",
         pmids=tuple(dict.fromkeys(pmids)),
-        whole=(question.string("body"),),
-        texts=tuple(snippet.string("text") for snippet in snippets),
+        whole=(question.string("body"), *(snippet.string("text") for snippet in snippets)),
     )
 
 
