@@ -62,7 +62,9 @@ class BenchmarkFile:
     def damaged(self, place: str, story: str) -> DamagedFileError:
         """The error to raise at `place`, `line 7`; `story` is what was expected and found there."""
         return DamagedFileError(
-            self.path, "malformed benchmark", f"{place}: expected {story}. Correct it or download the file again."
+            self.path,
+            "malformed benchmark",
+            f"{place}: expected {story}. Correct it or download the file again.",
         )
 
 

@@ -64,9 +64,7 @@ class RunTable:
 class RunIndex:
     """The runs of all lengths: finds the first in a document."""
 
-    def __init__(
-        self, vocabulary: Mapping[str, int], words: Numbers, tables: Mapping[int, RunTable]
-    ) -> None:
+    def __init__(self, vocabulary: Mapping[str, int], words: Numbers, tables: Mapping[int, RunTable]) -> None:
         """`vocabulary` gives the place of a word in `words`; place 0 is for words of no benchmark."""
         self._vocabulary, self._words, self._tables = vocabulary, words, tables
         self._longest = max(tables, default=0)

@@ -36,7 +36,9 @@ def read_benchmark(path: Path) -> Benchmark:
     items = tuple(item for item in found if item.pmids or any(item.whole) or any(item.texts))
     if not items:
         raise DamagedFileError(
-            path, "empty benchmark", f"expected the items of a benchmark ({name}), found none. Leave the file out or get it anew."
+            path,
+            "empty benchmark",
+            f"expected the items of a benchmark ({name}), found none. Leave the file out or get it anew.",
         )
     return Benchmark(name=file.name, format=name, sha256=file.sha256, items=items)
 

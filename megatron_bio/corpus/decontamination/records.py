@@ -7,7 +7,16 @@ from typing import Final
 from megatron_bio.corpus.decontamination.benchmark import BenchmarkItem
 from megatron_bio.corpus.decontamination.json_fields import Fields
 
-WHOLE_KEYS: Final = ("question", "query", "title", "sentence", "sentence1", "sentence2", "premise", "hypothesis")
+WHOLE_KEYS: Final = (
+    "question",
+    "query",
+    "title",
+    "sentence",
+    "sentence1",
+    "sentence2",
+    "premise",
+    "hypothesis",
+)
 TEXT_KEYS: Final = (
     *("text", "abstract", "abstracttext", "context", "contexts", "passage", "passages", "paragraph", "body"),
     *("long_answer", "options", "choices", "opa", "opb", "opc", "opd", "ope"),
@@ -41,10 +50,14 @@ def record_item(fields: Fields) -> BenchmarkItem:
     if not (pmids or any(whole) or any(texts)):
         expected = ", ".join((*WHOLE_KEYS, *TEXT_KEYS, *TOKEN_KEYS, *PMID_KEYS))
         raise fields.file.damaged(
-            fields.place or "line 1", f"a text or a PMID under one of {expected}; found the keys {sorted(values)}"
+            fields.place or "line 1",
+            f"a text or a PMID under one of {expected}; found the keys {sorted(values)}",
         )
     return BenchmarkItem(
-        name=str(values.get("id") or fields.place or "line 1"), pmids=pmids, whole=tuple(whole), texts=tuple(texts)
+        name=str(values.get("id") or fields.place or "line 1"),
+        pmids=pmids,
+        whole=tuple(whole),
+        texts=tuple(texts),
     )
 
 

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from megatron_bio.corpus.decontamination.benchmark import BenchmarkFile, BenchmarkItem, shown
 
 WORDS_OF_A_TEXT = 8
-_PMID_LINE = re.compile(r"(?:pmid\s*:?\s*|pubmed:|https?://\S*pubmed\S*?/)?([1-9][0-9]{0,8})/?", re.IGNORECASE)
+_PMID_LINE = re.compile(
+    r"(?:pmid\s*:?\s*|pubmed:|https?://\S*pubmed\S*?/)?([1-9][0-9]{0,8})/?", re.IGNORECASE
+)
 _PUBTATOR_TEXT = re.compile(r"([1-9][0-9]{0,8})\|([ta])\|(.*)")
 _PUBTATOR_MARK = re.compile(r"([1-9][0-9]{0,8})\t.*")
 _TABLE_HEAD = re.compile(r"(?:pmid|pubmed[ _]?id|#pmid)\t.*", re.IGNORECASE)

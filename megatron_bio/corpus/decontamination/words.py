@@ -10,11 +10,12 @@ from types import MappingProxyType
 from typing import Final
 
 
-
 def _characters_marked(mark: str) -> str:
     """The superscripts or the subscripts of Unicode, but for the sign of a trade mark."""
     characters = map(chr, range(0x80, 0x2200))
-    return "".join(one for one in characters if unicodedata.decomposition(one).startswith(mark) and one != "™")
+    return "".join(
+        one for one in characters if unicodedata.decomposition(one).startswith(mark) and one != "™"
+    )
 
 
 _GREEK_NAMES = (
@@ -22,7 +23,10 @@ _GREEK_NAMES = (
     "psi omega"
 )
 _GREEK: Final = MappingProxyType(
-    {ord(letter): f" {name} " for letter, name in zip("αβγδεζηθικλμνξοπρστυφχψω", _GREEK_NAMES.split(), strict=True)}
+    {
+        ord(letter): f" {name} "
+        for letter, name in zip("αβγδεζηθικλμνξοπρστυφχψω", _GREEK_NAMES.split(), strict=True)
+    }
 )
 # PubMed's plain spelling of a unit is one word: μg is microg, μM is microM; alone μ is the letter.
 _MICRO = re.compile(r"μ(?=[a-z])")

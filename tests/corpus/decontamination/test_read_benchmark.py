@@ -43,16 +43,33 @@ SQUAD = {
         {
             "title": "T",
             "paragraphs": [
-                {"context": "A context.", "qas": [{"id": "1", "question": "Why?", "answers": [{"text": "A"}]}]}
+                {
+                    "context": "A context.",
+                    "qas": [{"id": "1", "question": "Why?", "answers": [{"text": "A"}]}],
+                }
             ],
         }
     ],
 }
 PUBMEDQA = {
-    "501": {"QUESTION": "Does it help?", "CONTEXTS": ["Part one.", "Part two."], "LONG_ANSWER": "It does.", "MESHES": ["X"]}
+    "501": {
+        "QUESTION": "Does it help?",
+        "CONTEXTS": ["Part one.", "Part two."],
+        "LONG_ANSWER": "It does.",
+        "MESHES": ["X"],
+    }
 }
 MEDQA = {"question": "A man of 50?", "answer": "No", "options": {"A": "Yes", "B": "No"}, "answer_idx": "B"}
-MEDMCQA = {"id": "x1", "question": "Which?", "opa": "One", "opb": "Two", "opc": "Three", "opd": "Four", "exp": None, "cop": 1}
+MEDMCQA = {
+    "id": "x1",
+    "question": "Which?",
+    "opa": "One",
+    "opb": "Two",
+    "opc": "Three",
+    "opd": "Four",
+    "exp": None,
+    "cop": 1,
+}
 OWN = {"id": "pubmed:601", "title": "T", "text": "Body", "source": "pubmed", "meta": {"pmid": 601}}
 
 Item = BenchmarkItem
@@ -85,7 +102,10 @@ FORMATS = {
             Item(
                 name="PMID 7",
                 pmids=(7,),
-                whole=("A title of eight words or more than that", "One two three four five six seven eight."),
+                whole=(
+                    "A title of eight words or more than that",
+                    "One two three four five six seven eight.",
+                ),
             ),
             Item(name="PMID 8", pmids=(8,)),
         ],
@@ -99,7 +119,9 @@ FORMATS = {
         "PubTator",
         PUBTATOR,
         [
-            Item(name="PMID 101", pmids=(101,), whole=("Lithium and tremor",), texts=("Tremor | is common.",)),
+            Item(
+                name="PMID 101", pmids=(101,), whole=("Lithium and tremor",), texts=("Tremor | is common.",)
+            ),
             Item(name="PMID 102", pmids=(102,), whole=("Second title",), texts=("",)),
         ],
     ),
@@ -164,7 +186,10 @@ FORMATS = {
     ),
     "PubMedQA of the hubs": (
         "JSON records",
-        jsonl({"pubid": 501, "question": "Q", "context": {"contexts": ["C", "D"], "labels": ["L"]}}, {"pubid": 502}),
+        jsonl(
+            {"pubid": 501, "question": "Q", "context": {"contexts": ["C", "D"], "labels": ["L"]}},
+            {"pubid": 502},
+        ),
         [
             Item(name="line 1", pmids=(501,), whole=("Q",), texts=("C", "D", "L")),
             Item(name="line 2", pmids=(502,)),
@@ -175,7 +200,11 @@ FORMATS = {
         jsonl(MEDQA, MEDQA),
         [Item(name=f"line {line}", whole=("A man of 50?",), texts=("Yes", "No")) for line in (1, 2)],
     ),
-    "MedQA, one line": ("MedQA", jsonl(MEDQA), [Item(name="line 1", whole=("A man of 50?",), texts=("Yes", "No"))]),
+    "MedQA, one line": (
+        "MedQA",
+        jsonl(MEDQA),
+        [Item(name="line 1", whole=("A man of 50?",), texts=("Yes", "No"))],
+    ),
     "MedMCQA": (
         "MedMCQA",
         "\ufeff" + jsonl(MEDMCQA) + "\n" + jsonl(MEDMCQA),
@@ -235,12 +264,27 @@ DAMAGED = {
     "zero bytes": (b"a\tO\n\x00\x00", "line 2: expected text, found a zero byte. Unpack archives"),
     "JSON cut off": ('{"questions": [\n {"body": "x"', "line 2, column"),
     "JSONL line cut off": ('{"text": "a"}\n{"text": "b"}\n{"text": "', "line 3, column 10"),
-    "JSONL line without text": ('{"text": "a"}\n{"label": 1}\n', "line 2: expected a text or a PMID under one of"),
+    "JSONL line without text": (
+        '{"text": "a"}\n{"label": 1}\n',
+        "line 2: expected a text or a PMID under one of",
+    ),
     "JSONL line that is a list": ('{"text": "a"}\n{"text": "b"}\n[1]\n', "line 3: expected a JSON object"),
-    "BioASQ without question": ('{"questions": [{"body": "x"}, {"id": 1}]}', "questions[1]: expected a text under 'body'"),
-    "BioASQ with a wrong snippet": ('{"questions": [{"body": "x", "snippets": ["y"]}]}', "questions[0].snippets[0]"),
-    "BioASQ with a wrong document": ('{"questions": [{"body": "x", "documents": [1]}]}', "list of texts under 'documents'"),
-    "SQuAD without context": ('{"data": [{"paragraphs": [{"qas": []}]}]}', "data[0].paragraphs[0]: expected a text"),
+    "BioASQ without question": (
+        '{"questions": [{"body": "x"}, {"id": 1}]}',
+        "questions[1]: expected a text under 'body'",
+    ),
+    "BioASQ with a wrong snippet": (
+        '{"questions": [{"body": "x", "snippets": ["y"]}]}',
+        "questions[0].snippets[0]",
+    ),
+    "BioASQ with a wrong document": (
+        '{"questions": [{"body": "x", "documents": [1]}]}',
+        "list of texts under 'documents'",
+    ),
+    "SQuAD without context": (
+        '{"data": [{"paragraphs": [{"qas": []}]}]}',
+        "data[0].paragraphs[0]: expected a text",
+    ),
     "PubMedQA without question": ('{"5": {"CONTEXTS": []}}', "PMID 5: expected a text under 'QUESTION'"),
     "too deep": ("[" * 100_000, "line 1: expected JSON of reasonable depth"),
     "number too long": ("[" + "1" * 5_000 + "]", "line 1: expected JSON of reasonable depth and numbers"),
@@ -264,7 +308,18 @@ def test_truncated_gzip(benchmark: Callable[..., Benchmark]) -> None:
 def test_unknown_format_lists_what_is_understood(benchmark: Callable[..., Benchmark]) -> None:
     with pytest.raises(CorpusError) as raised:
         benchmark("Once upon a time\nthere was a file.\n")
-    for word in ("PMID", "PubTator", "IOB", "BioC", "BioASQ", "SQuAD", "PubMedQA", "MedQA", "MedMCQA", "ChemProt"):
+    for word in (
+        "PMID",
+        "PubTator",
+        "IOB",
+        "BioC",
+        "BioASQ",
+        "SQuAD",
+        "PubMedQA",
+        "MedQA",
+        "MedMCQA",
+        "ChemProt",
+    ):
         assert word in str(raised.value)
     assert "starts with 'Once upon a time'" in str(raised.value)
 
