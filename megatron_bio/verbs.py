@@ -49,6 +49,21 @@ STAGES = (
         positional="inputs",
     ),
     Verb(
+        name="corpus build",
+        options="megatron_bio.config.build:BuildCorpusOptions",
+        function="megatron_bio.corpus.building.run:build_corpus",
+        summary="documents to a corpus: filtered, without copies, split, in shards",
+        description=(
+            "Normalises documents, drops what is no text to train on, copies and what is in benchmarks, splits the rest into\n"
+            "train, validation and test, and writes shards with a manifest that counts every dropped document by reason.\n"
+            "docs/corpus/build.md explains the stages."
+        ),
+        examples=(
+            "megatron-bio corpus build documents/pmc.jsonl.zst documents/pubmed.jsonl.zst --output corpus --workers 8",
+        ),
+        positional="inputs",
+    ),
+    Verb(
         name="vocabulary train",
         options="megatron_bio.config.tokens:TrainVocabularyOptions",
         function="megatron_bio.tokens.vocabulary:train_vocabulary",

@@ -17,7 +17,7 @@ import zstandard
 
 from megatron_bio.corpus.atomic_file import atomic_file
 from megatron_bio.corpus.decompression import DecompressedFile
-from megatron_bio.corpus.errors import CorpusError, DamagedFileError
+from megatron_bio.corpus.errors import DamagedFileError
 from megatron_bio.corpus.inputs import expand_inputs
 
 ZSTD_LEVEL = 3
@@ -103,7 +103,7 @@ def _read_file(path: Path) -> Iterator[Document]:
             if line.isspace():
                 continue
             found = True
-            yield _parse_line(path, number, line)
+            yield parse_document(path, number, line)
     if not found:
         raise DamagedFileError(
             path,
@@ -112,7 +112,8 @@ def _read_file(path: Path) -> Iterator[Document]:
         )
 
 
-def _parse_line(path: Path, number: int, line: bytes) -> Document:
+def parse_document(path: Path, number: int, line: bytes) -> Document:
+    """The document in one line of a file, counted from 1; raises DamagedFileError with file and line."""
     if number == 1:
         line = line.removeprefix(b"\xef\xbb\xbf")
     try:
@@ -184,5 +185,5 @@ def _shown(found: bytes | str, limit: int = 60) -> str:
     return text if len(text) <= limit else f"{text[:limit]}..."
 
 
-def _bad_line(path: Path, number: int, story: str) -> CorpusError:
+def _bad_line(path: Path, number: int, story: str) -> DamagedFileError:
     return DamagedFileError(path, "malformed JSONL", f"line {number}: {story}. Correct or remove this line.")
