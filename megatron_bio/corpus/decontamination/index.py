@@ -21,6 +21,7 @@ from megatron_bio.corpus.work_folder import fingerprint
 RULE: Final = 1
 """Raise it with every change of what is found, so that no result of an earlier rule is taken up."""
 SHORTEST_ITEM: Final = 8
+SHORTEST_RUN: Final = 4
 LONGEST_NAME: Final = 100
 BY_PMID: Final = "PMID of a benchmark"
 BY_TEXT: Final = "text of a benchmark"
@@ -80,8 +81,8 @@ class ContaminationIndex:
 
         Raises DamagedFileError for a file that is damaged or without items, CorpusError for one in no known format.
         """
-        if ngram < SHORTEST_ITEM:
-            raise CorpusError(f"expected runs of {SHORTEST_ITEM} words or more to compare by, found {ngram}.")
+        if ngram < SHORTEST_RUN:
+            raise CorpusError(f"expected runs of {SHORTEST_RUN} words or more to compare by, found {ngram}.")
         return cls([read_benchmark(path) for path in paths], ngram)
 
     def summary(self) -> list[dict[str, object]]:
@@ -109,7 +110,7 @@ class ContaminationIndex:
         texts = [(text, SHORTEST_ITEM) for text in item.whole] + [(text, self._ngram) for text in item.texts]
         for text, shortest in texts:
             for words in readings(text):
-                if len(words) >= shortest:
+                if len(words) >= min(shortest, self._ngram):
                     found |= builder.add(words, min(len(words), self._ngram), owner)
         return found
 
