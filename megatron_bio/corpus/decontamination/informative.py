@@ -7,14 +7,14 @@ import numpy as np
 import numpy.typing as npt
 
 CONTENT_WORDS: Final = 3
-"""A run must hold so many different words that are no function words and no formula of reports of studies."""
+"""A run must hold so many words that are no function words and no formula of reports of studies."""
 _FORMULAS = """
 about above according achieved after aim aimed all allocated along also although among an analyses analysis and
 any are arm arms as assess assessed assessing assessment assigned associated association at available average
 baseline be because been before being between blind blinded both but by can case cases change changes compare
 compared comparing comparison comparisons completed compounds concentration concentrations conclude conclusion
 conclusions conducted confidence controlled could crossover daily data day days decrease decreased demonstrate
-    demonstrated designed determine determined determining did differ difference differences different do does dosage
+demonstrated designed determine determined determining did differ difference differences different do does dosage
 dose doses double due during each effect effective effectiveness effects efficacy either enrolled evaluate
 evaluated evaluating evaluation evidence examine examined few find finding findings first followed following for
 found four from further group groups had has have he her higher his hours how however if important in including
@@ -23,10 +23,10 @@ is it its known label last less level levels long lower may mean measured median
 month months more most multicenter multicentre necessary need needed new no non not number objective objectives
 observed obtained of on once one only open or order other our out outcome outcomes over parallel participants
 patient patients per performed period pilot placebo point points possible potential present previous previously
-    primary probably prospective provide provided purpose randomised randomized randomly rate rates ratio received
+primary probably prospective provide provided purpose randomised randomized randomly rate rates ratio received
 receive receiving regarding related report reported required respectively response result results role safety same
 sample secondary seen she short should show showed shown significance significant significantly similar since
-    single six some statistical statistically studied studies study subjects such suggest suggested suggesting suggests
+single six some statistical statistically studied studies study subjects such suggest suggested suggesting suggests
 term terms than that the their them then there these they this those three through thus time to together
 tolerability tolerated total treated treatment treatments trial trials twice two type under understood until
 up use used using value values versus very vs was we week weeks well were when where whereas whether which while
