@@ -39,7 +39,7 @@ class BuildCorpusOptions:
     """Drop texts of whose characters, white space apart, more than this part are no letters; 1 keeps all."""
     repeated_fraction: float = 0.3
     """Drop texts of whose characters more than this part stands in lines that came before in the same text; 1 keeps all."""
-    near_duplicate_similarity: float = 0.7
+    near_duplicate_similarity: float = 0.6
     """Drop documents whose sets of word sequences resemble a kept document's by this much (Jaccard); 0 drops none."""
     copied_sentence_fraction: float = 0.5
     """Drop documents of whose words this part stands in sentences of kept documents before them; 0 drops none."""
@@ -98,10 +98,10 @@ class BuildCorpusOptions:
         ):
             if not 0 <= value <= 1:
                 raise ConfigurationError(f"--{name}: expected a number from 0 to 1, found {value:g}.")
-        if 0 < self.near_duplicate_similarity < 0.4:
+        if 0 < self.near_duplicate_similarity < 0.5:
             raise ConfigurationError(
-                f"--near_duplicate_similarity: expected 0 or at least 0.4, found {self.near_duplicate_similarity:g}; documents "
-                "less alike than 0.4 are not found reliably."
+                f"--near_duplicate_similarity: expected 0 or at least 0.5, found {self.near_duplicate_similarity:g}; documents "
+                "less alike are not found reliably."
             )
         if len(self.split) != 3 or min(self.split) < 0 or abs(sum(self.split) - 1.0) > 1e-6:
             raise ConfigurationError(

@@ -2,13 +2,16 @@
 
 The wordings are those of PubMed's abstracts and PMC's front matter. Each pattern must match a text from its beginning, and a
 text longer than `MOST_WORDS` is never a notice, however it begins. What can also begin an abstract ("Correction of anaemia …",
-"Retraction of the tongue …") needs the notice's colon or brackets.
+"Retraction of the tongue …") needs the notice's colon or brackets. A longer text, as PMC has them, is a notice when both its title
+("Corrigendum: …") and its opening say so: PubMed also has whole abstracts, printed again, under such a title.
 """
 
 import re
 
 MOST_WORDS = 120
 SHORT_WORDS = 40
+MOST_TITLED_WORDS = 600
+OPENING_CHARACTERS = 400
 
 _ARTICLE = (
     r"(?:article|paper|publication|manuscript|letter|editorial|comment(?:ary)?|review|study|chapter|abstract)"
@@ -29,7 +32,7 @@ _NOTICES = re.compile(
     rf"(?:[\w-]+ ){{0,2}}?{_ARTICLE}"
     r"|an? (?:amendment|(?:author |publisher )?correction|erratum|retraction|addendum) (?:to|of|for) this (?:paper|article)"
     r"|in (?:the|this) (?:original |published )?(?:version of (?:this|the) )?article\b.{0,120}?"
-    r"\b(?:an error|errors|incorrect(?:ly)?|misspelled|omitted|erroneous(?:ly)?)\b"
+    r"\b(?:an error|errors|a mistake|mistakes|incorrect(?:ly)?|misspelled|omitted|erroneous(?:ly)?)\b"
     r")",
     re.IGNORECASE,
 )
@@ -55,8 +58,23 @@ _SHORT_NOTICES = re.compile(
 )
 
 
-def is_boilerplate(text: str, words: int) -> bool:
+_NOTICE_TITLES = re.compile(
+    r"\W*(?:(?:author |publisher )?correction|corrigend(?:um|a)|errat(?:um|a)|retraction(?: note)?|expression of concern|addendum)"
+    r"(?: (?:to|for|of|in))?\s?:",
+    re.IGNORECASE,
+)
+_NOTICE_WORDS = re.compile(
+    r"\b(?:errors?|mistakes?|incorrect(?:ly)?|erroneous(?:ly)?|correct(?:ed|ion|ions)|omitted|misspelled|retract(?:ed|ion)?)\b",
+    re.IGNORECASE,
+)
+
+
+def is_boilerplate(title: str, text: str, words: int) -> bool:
     """Whether a normalised text of so many words is a notice and no text."""
+    if words > MOST_TITLED_WORDS:
+        return False
+    if _NOTICE_TITLES.match(title) and _NOTICE_WORDS.search(text[:OPENING_CHARACTERS]):
+        return True
     if words > MOST_WORDS:
         return False
     return bool(_NOTICES.match(text) or (words <= SHORT_WORDS and _SHORT_NOTICES.match(text)))

@@ -12,7 +12,7 @@ from megatron_bio.corpus.building.word_hashes import Hashes, Words
 from megatron_bio.corpus.document import Document
 
 LEAST_SENTENCE_WORDS = 8
-SHINGLE_WORDS = 5
+SHINGLE_WORDS = 3
 
 _OUR_IDS = re.compile(r"(?:pubmed:\d+|pmc:PMC\d+)")
 

@@ -30,7 +30,7 @@ class Filters:
             return "retracted"
         if options.drop_retracted and meta.get("abstract_withdrawn") is True:
             return "abstract withdrawn"
-        if options.drop_boilerplate and is_boilerplate(text, words):
+        if options.drop_boilerplate and is_boilerplate(document.title, text, words):
             return "boilerplate"
         if words < options.minimum_words:
             return f"fewer than {options.minimum_words} words"
