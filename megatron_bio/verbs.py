@@ -49,6 +49,22 @@ STAGES = (
         positional="inputs",
     ),
     Verb(
+        name="extract pmc",
+        options="megatron_bio.config.extract_pmc:ExtractPmcOptions",
+        function="megatron_bio.corpus.pmc.extract:extract_pmc",
+        summary="PMC's full texts to documents (.jsonl.zst), by licence",
+        description=(
+            "Reads PMC's open-access packages (.tar.gz, never unpacked) and single JATS files and writes one document per\n"
+            "article: abstract and body in reading order, without tables, figures, references and citation marks that stand\n"
+            "high. Only articles whose own licence allows commercial use are taken; the others are counted by licence."
+        ),
+        examples=(
+            "megatron-bio extract pmc oa_comm_xml.*.tar.gz --output corpus/pmc.jsonl.zst --workers 8",
+            "megatron-bio extract pmc PMC*.nxml --license any --captions true --output corpus/pmc.jsonl.zst",
+        ),
+        positional="inputs",
+    ),
+    Verb(
         name="extract pile",
         options="megatron_bio.config.extract_text:ExtractPileOptions",
         function="megatron_bio.corpus.pile.extract:extract_pile",
@@ -74,6 +90,21 @@ STAGES = (
         examples=(
             "megatron-bio extract text notes/*.parquet --text_key note --meta_keys year --output corpus/notes.jsonl.zst",
             "megatron-bio extract text books/*.txt.gz --document_separator blank-line --output corpus/books.jsonl.zst",
+        ),
+        positional="inputs",
+    ),
+    Verb(
+        name="corpus build",
+        options="megatron_bio.config.build:BuildCorpusOptions",
+        function="megatron_bio.corpus.building.run:build_corpus",
+        summary="documents to a corpus: filtered, without copies, split, in shards",
+        description=(
+            "Normalises documents, drops what is no text to train on, copies and what is in benchmarks, splits the rest into\n"
+            "train, validation and test, and writes shards with a manifest that counts every dropped document by reason.\n"
+            "docs/corpus/build.md explains the stages."
+        ),
+        examples=(
+            "megatron-bio corpus build documents/pmc.jsonl.zst documents/pubmed.jsonl.zst --output corpus --workers 8",
         ),
         positional="inputs",
     ),
