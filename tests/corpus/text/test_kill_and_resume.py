@@ -37,7 +37,7 @@ def start(tmp_path: Path, verb: str, inputs: Sequence[Path], output: Path) -> su
 
 def wait_for_parts(folder: Path, count: int, process: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + SECONDS
-    while len(list(folder.glob("*.npz"))) < count and process.poll() is None:
+    while len(list(folder.glob("*.table"))) < count and process.poll() is None:
         assert time.monotonic() < end, "no parts were made"
         time.sleep(0.002)
 
