@@ -163,7 +163,7 @@ def test_batches_change_nothing(
     path = tmp_path / "a.txt"
     paragraphs = [
         "\n".join(f"line {number} {'x' * (number * 37 % 150 + 1)}" for _ in range(number % 4 + 1))
-        for number in range(150)
+        for number in range(60)
     ]
     path.write_text("".join(f"{text}\n{' ' * (number % 3)}\n" for number, text in enumerate(paragraphs)))
     cut, _ = from_text(path, document_separator=separator)
