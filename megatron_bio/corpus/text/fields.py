@@ -13,6 +13,7 @@ from megatron_bio.corpus.extraction.records import LeftOut, Record
 from megatron_bio.corpus.json_lines import parse_string, shown
 
 DEFAULT_ID_KEY = "id"
+NAMES_OF_LISTS = frozenset({"languages", "publication_types", "mesh", "keywords"})
 LARGEST_DEPTH = 32
 LARGEST_WHOLE_FLOAT = 1 << 53
 _MISSING = object()
@@ -45,7 +46,7 @@ class DocumentKeys:
         if text is None:
             return LeftOut(key=None, version=1, reason="no text")
         title = value_at(fields, self.title)
-        meta = {name: plain(value_at(fields, key)) for name, key in self.meta.items()}
+        meta = {name: _in_form(name, plain(value_at(fields, key))) for name, key in self.meta.items()}
         document = Document(
             id=self._id(path, number, fields, file_id),
             title="" if _is_empty(title) else _text(path, number, self.title, title),
@@ -101,6 +102,11 @@ def plain(value: object, depth: int = 0) -> object:
     if isinstance(value, (list, tuple)):
         return [plain(inside, depth + 1) for inside in value]
     return str(value)
+
+
+def _in_form(name: str, value: object) -> object:
+    """One language as a list of one, as all sources give it."""
+    return [value] if name in NAMES_OF_LISTS and isinstance(value, str) else value
 
 
 def _whole_number(value: float) -> float | int:

@@ -209,7 +209,7 @@ def test_the_picture_is_drawn_without_a_warning(tmp_path: Path) -> None:
     path = write(
         tmp_path / "a.jsonl.zst",
         *DOCUMENTS,
-        *(Document(id="x", text="w " * 2**size, source=f"$s_{size}$ {'long ' * 20}") for size in range(14)),
+        *(Document(id="x", text="w " * 2**size, source=f"$_{{{size}$ {'long ' * 20}") for size in range(14)),
     )
     program = (
         "import sys; from megatron_bio.cli import main; sys.exit(main(['corpus', 'stats', *sys.argv[1:]]))"

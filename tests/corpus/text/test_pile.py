@@ -125,6 +125,14 @@ def test_the_quick_look_never_differs_from_parsing(
     assert quick is None or [quick] == subsets_of(fields)
 
 
+def test_the_quick_look_is_not_deceived_by_quotes_inside_keys() -> None:
+    for key in ('x"meta', '\\"meta', '", "meta'):
+        line = json.dumps({"text": "a", key: {"pile_set_name": "ArXiv"}}).encode()
+        assert subset_at_end(line) is None and subsets_of(json.loads(line)) == []
+    line = json.dumps({"text": "a", "x": {"y": 'z"meta": {"pile_set_name": "ArXiv'}}).encode()
+    assert subset_at_end(line) is None
+
+
 def test_the_quick_look_finds_every_subset_as_the_archive_writes_it() -> None:
     for subset in PILE_SUBSETS:
         assert subset_at_end(archive_line("text" * 500, subset).removesuffix(b"\n")) == subset
