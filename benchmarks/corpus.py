@@ -17,7 +17,12 @@ from importlib import import_module
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-PARTS = {"pubmed": "corpus_pubmed", "pmc": "corpus_pmc", "readers": "corpus_readers"}
+PARTS = {
+    "pubmed": ("corpus_pubmed", "pubmed"),
+    "pmc": ("corpus_pmc", "pmc"),
+    "readers": ("corpus_readers", "text"),
+}
+"""Name to the module whose `measure` gives its rows, and the folder of DATA that it takes."""
 Row = dict[str, object]
 Measure = Callable[[Path, Path], list[Row]]
 
@@ -34,8 +39,9 @@ def main() -> None:
     options = parser.parse_args()
     rows: list[Row] = []
     for part in options.only or PARTS:
-        measure: Measure = import_module(PARTS[part]).measure
-        for row in measure(options.data, options.peer_python):
+        module, folder = PARTS[part]
+        measure: Measure = import_module(module).measure
+        for row in measure(options.data / folder, options.peer_python):
             print(
                 f"{row['name']:<90} {row['reference']:>10} {row['ours']:>10} {row['ratio']:>8}x", flush=True
             )

@@ -53,12 +53,12 @@ class Run:
 def measure(data: Path, peer_python: Path) -> list[dict[str, object]]:
     """One row for each comparison: name, seconds of the loop and ours, and the first over the second.
 
-    `data` holds text/abstracts.jsonl.xz and text/pmc-open.jsonl.xz; `peer_python` is not needed, the loop runs in this Python.
+    `data` holds abstracts.jsonl.xz and pmc-open.jsonl.xz; `peer_python` is not needed, the loop runs in this Python.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source = folder / "00.jsonl.zst"
-        size = _repeat(data / "text", source)
+        size = _repeat(data, source)
         about = f"{size / 1e6:.0f} MB"
         rows = []
         for verb, subset in (("pile", SUBSETS[0]), ("text", "")):

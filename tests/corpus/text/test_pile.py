@@ -178,6 +178,22 @@ def test_bad_lines_stop_or_are_counted(tmp_path: Path, from_pile: Callable[..., 
     assert [loss["message"][:7] for loss in report["losses"]] == ["line 2:", "line 3:", "line 4:", "line 5:"]
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"PAR1....PAR1", "found a Parquet copy"), (b"", "empty"), (b"PK\x03\x04", "found a zip archive")],
+)
+def test_other_files_are_named(
+    tmp_path: Path, from_pile: Callable[..., Any], content: bytes, message: str
+) -> None:
+    good = write_archive(tmp_path / "00.zst", archive_line("text", "PubMed Central"))
+    other = tmp_path / "other"
+    other.write_bytes(content)
+    with pytest.raises(DamagedFileError, match=f"other: .*{message}"):
+        from_pile(good, other)
+    with pytest.raises(IncompleteResultError, match=message):
+        from_pile(other, good, on_error="keep")
+
+
 @pytest.mark.parametrize("frames", [1, 7])
 def test_a_truncated_file_keeps_the_lines_before(
     tmp_path: Path, from_pile: Callable[..., Any], frames: int
