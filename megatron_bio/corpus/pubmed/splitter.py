@@ -69,15 +69,20 @@ class RecordSplitter:
 
     def __iter__(self) -> Iterator[RawRecord | Damage]:
         window = self._window
+        is_set = self.root.name in SETS
         while True:
             buffer, at = window.buffer, window.at
             start = _START.match(buffer, at)
             if start and self._is_open:
                 name, begin_tag, end_tag = _TAGS[start[1]]
-                begin, inside = start.start(1) - 1, start.end()
+                begin, inside = start.span(1)
                 end = buffer.find(end_tag, inside)
+                if end < 0 and buffer.find(begin_tag, inside) < 0 and window.read_on():
+                    continue
                 if end >= 0 and buffer.find(begin_tag, inside, end) < 0 and not _has_marks(buffer, inside, end):
-                    yield self._record(name, begin, end + len(end_tag))
+                    window.at = end + len(end_tag)
+                    self._is_open = is_set
+                    yield RawRecord(name, buffer[begin - 1 : window.at], window.base + begin - 1)
                     continue
             if len(buffer) - at < TAG_BYTES and window.read_on():
                 continue
