@@ -90,7 +90,9 @@ def to_citation(fields: Fields) -> Citation | UnusableRecord:
 def _is_withdrawal(abstract: str) -> bool:
     # Most abstracts are told apart by two searches, which cost a tenth of the pattern.
     lower = abstract.lower()
-    return ("withdr" in lower or "retract" in lower or "regrets" in lower) and bool(_WITHDRAWAL.match(abstract))
+    return ("withdr" in lower or "retract" in lower or "regrets" in lower) and bool(
+        _WITHDRAWAL.match(abstract)
+    )
 
 
 def _describe(fields: Fields, meta: dict[str, object]) -> None:

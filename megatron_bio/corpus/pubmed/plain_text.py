@@ -38,7 +38,7 @@ def plain_texts(pieces: list[bytes]) -> list[str] | None:
     """The cleaned texts that are not empty; None as for `plain_text`, and for markup."""
     joined = b"<".join(pieces)
     if len(joined.translate(None, _NOT_PRINTABLE)) == len(joined) and not _LIST_MARKS.search(joined):
-        return [text for item in joined.decode().split("<") if (text := item.strip(" "))]
+        return [item.strip(" ") for item in joined.decode().split("<") if item.strip(" ")]
     texts: list[str] = []
     for piece in pieces:
         text = plain_text(piece)

@@ -63,7 +63,10 @@ class RecordSplitter:
         """Matches where a record ends."""
         self._next = re.compile(rb"<(?:%b)(?=[\s/>])|</(?:%b)\s*>" % (top, _SET))
         self._marks = {
-            name: re.compile(rb"<!--|<!\[CDATA\[|<\?|<!|</%b\s*>|<(?:%b)(?=[\s/>])" % (name.encode(), top))
+            name: re.compile(
+                rb"<!--|<!\[CDATA\[|<\?|<!|</(?:%b)\s*>|</%b\s*>|<(?:%b)(?=[\s/>])"
+                % (_SET, name.encode(), top)
+            )
             for name in RECORDS
         }
 
@@ -79,7 +82,11 @@ class RecordSplitter:
                 end = buffer.find(end_tag, inside)
                 if end < 0 and buffer.find(begin_tag, inside) < 0 and window.read_on():
                     continue
-                if end >= 0 and buffer.find(begin_tag, inside, end) < 0 and not _has_marks(buffer, inside, end):
+                if (
+                    end >= 0
+                    and buffer.find(begin_tag, inside, end) < 0
+                    and not _has_marks(buffer, inside, end)
+                ):
                     window.at = end + len(end_tag)
                     self._is_open = is_set
                     yield RawRecord(name, buffer[begin - 1 : window.at], window.base + begin - 1)
@@ -146,7 +153,7 @@ class RecordSplitter:
             return self._record(name, begin, empty.end())
         at, mark = begin + 1, None
         while mark := self._marks[name].search(buffer, at):
-            if mark[0].startswith(b"</"):
+            if mark[0].startswith(b"</") and not _SET_END.match(mark[0]):
                 return self._record(name, begin, mark.end())
             if len(buffer) - mark.start() < TAG_BYTES and not window.is_all:
                 break
@@ -160,10 +167,12 @@ class RecordSplitter:
         if window.read_on():
             return None
         if mark is not None or not window.is_all:
-            limit = f"within {LARGEST_BYTES:,} bytes" if mark is None else f"after {_shown(buffer, mark.start())}"
+            limit = (
+                f"within {LARGEST_BYTES:,} bytes" if mark is None else f"after {_shown(buffer, mark.start())}"
+            )
             return self._broken(begin, f"expected </{name}> {limit}, found none")
         window.at, self._is_open = len(buffer), False
-        return None if window.failure else self._ends_early(begin, 1)
+        return None if window.failure else self._ends_early(begin, 1, name)
 
     def _gap(self) -> RawRecord | Damage | None:
         """Something between the records that is none, or behind the root."""
@@ -171,7 +180,9 @@ class RecordSplitter:
         buffer, at = window.buffer, window.at
         if not self._is_open:
             self._is_open = True
-            return self._broken(at, f"expected the end of the file, found {_shown(buffer, at)}. {JOINED}", least=0)
+            return self._broken(
+                at, f"expected the end of the file, found {_shown(buffer, at)}. {JOINED}", least=0
+            )
         following = self._next.search(buffer, at)
         if following is not None:
             window.at = following.start()
@@ -208,9 +219,9 @@ class RecordSplitter:
         begin = window.buffer.rfind(b"<", max(window.at, len(window.buffer) - TAG_BYTES))
         return begin if begin >= 0 else len(window.buffer)
 
-    def _ends_early(self, position: int, records: int) -> Damage:
-        name = f"</{self.root.name}>"
-        return Damage(self._window.base + position, f"expected {name}, found the end of the file", records)
+    def _ends_early(self, position: int, records: int, name: str = "") -> Damage:
+        story = f"expected </{name or self.root.name}>, found the end of the file"
+        return Damage(self._window.base + position, story, records)
 
 
 def _has_marks(buffer: bytes, begin: int, end: int) -> bool:

@@ -9,7 +9,7 @@ from megatron_bio.config.extract import ExtractPubmedOptions
 from megatron_bio.corpus.document import read_documents
 from megatron_bio.corpus.pubmed.extract import extract_pubmed
 
-DATA = Path(__file__).parents[3] / "shared" / "data" / "pubmed"
+DATA = Path(__file__).parents[4] / "shared" / "data" / "pubmed"
 
 
 def test_all_real_files(tmp_path: Path) -> None:
@@ -18,7 +18,7 @@ def test_all_real_files(tmp_path: Path) -> None:
     output = tmp_path / "documents.jsonl.zst"
     extract_pubmed(ExtractPubmedOptions(inputs=[f"{DATA}/*.xml.gz"], output=output))
     report = json.loads(output.with_name(f"{output.name}.report.json").read_text())
-    assert report["files"] == 33 and report["records_read"] == 1794 and report["files_skipped"] == []
+    assert report["files"] == 33 and report["records_read"] == 1794 and report["losses"] == []
     assert report["skipped"] == {"no abstract": 266, "no valid PMID": 1}
     assert (report["kept"], report["replaced"], report["deleted"]) == (1524, 2, 1)
     by_id = {document.id: document for document in read_documents([output])}
