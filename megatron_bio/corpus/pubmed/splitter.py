@@ -61,6 +61,11 @@ class RecordSplitter:
         top = "|".join(sorted(RECORDS - inner)).encode()
         self.record_end = re.compile(rb"</(?:%b)\s*>" % top)
         """Matches where a record ends."""
+        self._swallowed = re.compile(
+            rb"</(?:%b)\s*>\s*<(?:!--|/(?:%b)|(?:%b)(?=[\s/>]))" % (top, _SET, top)
+            + rb"|<(?:%b)(?:\s[^<>]*)?>\s*<(?:MedlineCitation|BookDocument|PMID)(?=[\s>])" % top
+        )
+        """What no comment or section inside of a record holds, unless the place where it ends is damaged."""
         self._next = re.compile(rb"<(?:%b)(?=[\s/>])|</(?:%b)\s*>" % (top, _SET))
         self._marks = {
             name: re.compile(
@@ -158,13 +163,14 @@ class RecordSplitter:
             if len(buffer) - mark.start() < TAG_BYTES and not window.is_all:
                 break
             end = _mark_end(buffer, mark.start())
-            if end < 0:
+            if end < 0 or self._swallowed.search(buffer, mark.start(), end):
                 found = _shown(buffer, mark.start())
                 return self._broken(begin, f"expected </{name}> or sound XML before it, found {found}")
             if end == 0:
                 break
             at = end
-        if window.read_on():
+        was_all = window.is_all
+        if window.read_on() or was_all != window.is_all:
             return None
         if mark is not None or not window.is_all:
             limit = (
