@@ -63,7 +63,7 @@ class RecordSplitter:
         """Matches where a record ends."""
         self._swallowed = re.compile(
             rb"</(?:%b)\s*>\s*<(?:!--|/(?:%b)|(?:%b)(?=[\s/>]))" % (top, _SET, top)
-            + rb"|<(?:%b)(?:\s[^<>]*)?>\s*<(?:MedlineCitation|BookDocument|PMID)(?=[\s>])" % top
+            + rb"|<(?:%b)(?:\s[^<>]*)?>\s*<(?:!--|MedlineCitation|BookDocument|PMID)" % top
         )
         """What no comment or section inside of a record holds, unless the place where it ends is damaged."""
         self._next = re.compile(rb"<(?:%b)(?=[\s/>])|</(?:%b)\s*>" % (top, _SET))
