@@ -96,7 +96,9 @@ def _is_temporary(name: str, output: str) -> bool:
 
 
 def _refused(path: Path, error: OSError) -> CorpusError:
-    return CorpusError(f"{path}: expected a folder to write in, found: {error.strerror}. Give another --output.")
+    return CorpusError(
+        f"{path}: expected a folder to write in, found: {error.strerror}. Give another --output."
+    )
 
 
 def fingerprint(content: Mapping[str, object]) -> str:

@@ -13,7 +13,13 @@ from lxml import etree
 
 from megatron_bio.corpus.characters import UnknownEntityError
 from megatron_bio.corpus.extraction.records import Lost
-from megatron_bio.corpus.pubmed.citation import NO_CITATION, UNKNOWN_ENTITY, Citation, Deletion, UnusableRecord
+from megatron_bio.corpus.pubmed.citation import (
+    NO_CITATION,
+    UNKNOWN_ENTITY,
+    Citation,
+    Deletion,
+    UnusableRecord,
+)
 from megatron_bio.corpus.pubmed.content import LineFinder, XmlContent
 from megatron_bio.corpus.pubmed.fields import to_citation
 from megatron_bio.corpus.pubmed.parser import PieceParser

@@ -82,10 +82,12 @@ def _describe_record(record: Any, holder: Any, content: Any | None, fields: Fiel
     fields.mesh = _texts(holder.iterfind("MeshHeadingList/MeshHeading/DescriptorName"))
     fields.keywords = _texts(holder.iterfind("KeywordList/Keyword"))
     fields.relations = [
-        element.get("RefType", "") for element in holder.iterfind("CommentsCorrectionsList/CommentsCorrections")
+        element.get("RefType", "")
+        for element in holder.iterfind("CommentsCorrectionsList/CommentsCorrections")
     ]
     fields.other_abstracts = [
-        (clean(element.get("Language", "")), sections(element)) for element in holder.iterfind("OtherAbstract")
+        (clean(element.get("Language", "")), sections(element))
+        for element in holder.iterfind("OtherAbstract")
     ]
     identifiers = [
         (element.get("IdType", ""), element_text(element))
