@@ -92,8 +92,9 @@ def equal_keys(collection: Collection, of: KeyRange, among: Flags | None = None)
     # Of equal keys those of earlier parts stay first, so documents ascend.
     order = np.argsort(table["key"], kind="stable")
     keys = table["key"][order]
-    same = keys[1:] == keys[:-1]
-    shared = np.append(same, False) | np.append(False, same)
+    shared = np.zeros(len(keys), np.bool_)
+    shared[1:] = keys[1:] == keys[:-1]
+    shared[:-1] |= shared[1:]
     order, keys = order[shared], keys[shared]
     starts = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])[: len(keys)])
     return EqualKeys(keys=keys, documents=documents[order], words=table["words"][order], starts=starts)
