@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from difflib import SequenceMatcher
 from pathlib import Path
 
 from megatron_bio.corpus.decompression import DecompressedFile
@@ -30,13 +31,13 @@ from megatron_bio.corpus.decontamination.read import read_benchmark
 from megatron_bio.corpus.document import Document, DocumentWriter, read_documents
 
 ROOT = Path(__file__).resolve().parents[1]
-SEED = 20_260
 CLEAN_ABSTRACTS, CLEAN_ARTICLES = 1_800, 200
 COPIES = 200
 FROM_DOCUMENTS = 80
 """Of the copies of each kind; the others are from the benchmarks, the same number from each."""
 SENTENCES_OF_A_PASSAGE = 6
 WORDS_OF_A_PASSAGE = 40
+SHORT_RUN = 16
 DEMANDED = {"exact": 0.99, "edited": 0.90, "sentence": 0.90, "PMID": 0.99}
 CLAIM = "planted copies found: exact at least 99 %, edited and sentences at least 90 %; false positives named"
 BY_TEXT, BY_PMID = "text of a benchmark", "PMID of a benchmark"
@@ -135,6 +136,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--output", type=Path, default=Path("build/deduplication"))
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=20_260)
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
@@ -142,8 +144,8 @@ def main() -> None:
     texts = sorted((options.data / "text").glob("*.jsonl.xz"))
     first = options.output / "first"
     build(texts, benchmarks, first, options.workers)
-    describe_first_build(first)
-    draw = random.Random(SEED)
+    describe_first_build(first, benchmarks)
+    draw = random.Random(options.seed)
     clean, fresh = clean_documents(texts, first, draw)
     planted = plant(options.data, clean, fresh, draw)
     inputs = [options.output / "clean.jsonl.zst", options.output / "planted.jsonl.zst"]
@@ -174,10 +176,32 @@ def dropped(output: Path) -> Iterator[dict[str, str]]:
             yield from map(json.loads, lines)
 
 
-def describe_first_build(output: Path) -> None:
-    """Print how many real documents were dropped, by reason."""
-    reasons = {entry["id"]: entry["reason"] for entry in dropped(output)}
-    print("first build, real text:", dict(Counter(reasons.values())))
+def describe_first_build(output: Path, benchmarks: Sequence[Path]) -> None:
+    """Print what was dropped of the real text, by reason, and name what shares little with its benchmark."""
+    entries = list(dropped(output))
+    print("first build, real text:", dict(Counter(entry["reason"] for entry in entries)))
+    items = {
+        (benchmark.name, item.name): plain_words(" . ".join((*item.whole, *item.texts)))
+        for benchmark in map(read_benchmark, benchmarks)
+        for item in benchmark.items
+    }
+    for entry in entries:
+        if entry["reason"] == BY_TEXT:
+            words, item = (
+                plain_words(f"{entry['title']} {entry['text']}"),
+                items[entry["benchmark"], entry["item"]],
+            )
+            run = SequenceMatcher(a=words, b=item, autojunk=False).find_longest_match()
+            if run.size <= SHORT_RUN:
+                shared = " ".join(words[run.a : run.a + run.size])
+                print(
+                    f"judge    {entry['id']} {entry['benchmark']} {entry['item']}: {run.size} words, {shared}"
+                )
+
+
+def plain_words(text: str) -> list[str]:
+    """Runs of letters and of digits, by no code of the package."""
+    return re.findall(r"[^\W\d_]+|\d+", text.lower())
 
 
 def clean_documents(
@@ -236,7 +260,8 @@ def printed(tokens: str) -> str:
 
 def long_sentences(text: str) -> list[str]:
     """Sentences of at least 16 words as white space separates them."""
-    return [sentence for sentence in _SENTENCE_END.split(text) if len(sentence.split()) >= 16]
+    sentences = (sentence for line in text.split("\n") for sentence in _SENTENCE_END.split(line))
+    return [sentence for sentence in sentences if len(sentence.split()) >= 16]
 
 
 def mostly_copied(text: str, host: str, draw: random.Random) -> str:
@@ -255,11 +280,11 @@ def mostly_copied(text: str, host: str, draw: random.Random) -> str:
 
 
 def twelve_words(sentence: str) -> str:
-    """As many of the first words as are at most twelve when each run of letters and each of digits is one."""
+    """As many of the first words as are at most twelve when each run of letters, each of digits and each Greek letter is one."""
     taken: list[str] = []
     left = 12
     for word in sentence.split():
-        left -= len(re.findall(r"[^\W\d_]+|\d+", word))
+        left -= len(re.findall(r"[^\W\d_α-ω]+|\d+|[α-ω]", word.lower()))
         if left < 0:
             break
         taken.append(word)
