@@ -99,7 +99,9 @@ def drop_copied_sentences(
     `earlier` documents are decided: those kept come before all that are being decided.
     """
     words = collection.column("plain_words")
-    enough = np.maximum(1, np.ceil(fraction * words)).astype(np.uint32)
+    enough = words * fraction
+    np.maximum(np.ceil(enough, out=enough), 1, out=enough)
+    enough = enough.astype(np.uint32)
     undecided = deciding & verdicts.kept
     state = _State(kept=earlier & verdicts.kept, undecided=undecided, earlier=earlier)
     dropped = np.zeros_like(undecided)

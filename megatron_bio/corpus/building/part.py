@@ -34,6 +34,7 @@ from megatron_bio.corpus.errors import DamagedFileError
 from megatron_bio.corpus.work_folder import fingerprint
 
 COUNTS = "counts.json"
+DROPPED_LINES = "dropped.zst"
 
 
 @dataclass(kw_only=True)
@@ -165,7 +166,7 @@ class PartMaker:
             write_signatures(path / SIGNATURES, rows)
             write_keys(keys_path(path, BANDS), [Keys.sorted(keys, numbers) for keys in bands])
         write_lines(path / "ids.zst", content.ids)
-        write_lines(path / "dropped.zst", content.dropped)
+        write_lines(path / DROPPED_LINES, content.dropped)
         for split, lines in content.lines.items():
             write_lines(lines_path(path, split), lines)
         with atomic_file(path / COUNTS) as file:
