@@ -78,7 +78,9 @@ class Copies:
                     continue
                 entries = self.order[np.searchsorted(self.verdicts.documents[self.order], numbers[dropped])]
                 following = iter(entries.tolist())
-                for is_dropped, line in zip(dropped.tolist(), read_lines(lines_path(path, split)), strict=True):
+                for is_dropped, line in zip(
+                    dropped.tolist(), read_lines(lines_path(path, split)), strict=True
+                ):
                     if is_dropped:
                         yield self._dropped_line(next(following), line)
 
