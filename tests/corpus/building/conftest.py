@@ -33,6 +33,10 @@ class Prose:
     def sentences(self, count: int = 8) -> list[str]:
         return [self.sentence() for _ in range(count)]
 
+    def length(self) -> int:
+        """A number of sentences as abstracts have them."""
+        return self._random.randint(5, 12)
+
     def text(self, sentences: int = 8) -> str:
         return " ".join(self.sentences(sentences))
 

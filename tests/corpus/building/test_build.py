@@ -124,9 +124,9 @@ def test_neither_workers_nor_blocks_change_a_byte(
 ) -> None:
     documents = mixture(prose, 40)
     first, second = write(documents[:30], "a.jsonl"), write(documents[30:], "b.jsonl")
-    whole = build(first, second, output="whole", keep_dropped=False)
+    whole = build(first, second, output="whole")
     monkeypatch.setattr("megatron_bio.corpus.building.blocks.BLOCK_BYTES", block_bytes)
-    parts = build(first, second, output="parts", workers=2 if block_bytes > 1 else 1, keep_dropped=False)
+    parts = build(first, second, output="parts", workers=2 if block_bytes > 1 else 1)
     assert parts.bytes() == whole.bytes()
 
 

@@ -6,7 +6,16 @@ import pytest
 
 from megatron_bio.corpus.building.collection import Collection
 from megatron_bio.corpus.building.equal_keys import equal_keys, key_ranges
-from megatron_bio.corpus.building.tables import BANDS, SENTENCES, keys_path, sorted_keys, write_array
+from megatron_bio.corpus.building.tables import (
+    BANDS,
+    PERMUTATIONS,
+    SENTENCES,
+    SIGNATURES,
+    Keys,
+    keys_path,
+    write_keys,
+    write_signatures,
+)
 
 
 def test_all_keys_that_several_documents_have_are_found_once(tmp_path: Path) -> None:
@@ -18,7 +27,7 @@ def test_all_keys_that_several_documents_have_are_found_once(tmp_path: Path) -> 
         documents = np.repeat(np.arange(30), 5)
         keys = np.concatenate([generator.choice(pool, 5, replace=False) for _ in range(30)])
         words = generator.integers(8, 100, len(keys)).astype(np.uint16)
-        write_array(keys_path(tmp_path / str(part), SENTENCES), sorted_keys(keys, documents, words))
+        write_keys(keys_path(tmp_path / str(part), SENTENCES), [Keys.sorted(keys, documents, words)])
         for key, document, count in zip(keys.tolist(), documents.tolist(), words.tolist(), strict=True):
             if among[30 * part + document]:
                 expected[key].append((30 * part + document, count))
@@ -40,20 +49,19 @@ def test_all_keys_that_several_documents_have_are_found_once(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("band", [0, 1])
-def test_bands_are_rows_of_one_file(tmp_path: Path, band: int) -> None:
-    rows = np.array(
-        [sorted_keys(np.array(keys, np.uint64), [0, 1, 2]) for keys in ([7, 1, 7], [2**64 - 1, 5, 6])]
-    )
-    write_array(tmp_path / "bands.npy", rows)
+def test_bands_are_tables_of_one_file(tmp_path: Path, band: int) -> None:
+    tables = [Keys.sorted(keys, [0, 1, 2]) for keys in ([7, 1, 7], [2**64 - 1, 5, 6])]
+    write_keys(keys_path(tmp_path, BANDS), tables)
     collection = Collection.of([tmp_path], [3])
     task = list(key_ranges(collection, BANDS, 2))[band]
     assert equal_keys(collection, task).documents.tolist() == [[0, 2], []][band]
 
 
-def test_rows_come_in_the_order_asked_for(tmp_path: Path) -> None:
+def test_signatures_come_in_the_order_asked_for(tmp_path: Path) -> None:
     for part, numbers in enumerate([[0, 1, 2], [], [3, 4]]):
-        write_array(tmp_path / str(part) / "signatures.npy", np.array(numbers, np.uint32))
+        rows = np.repeat(np.array(numbers, np.uint32)[:, None], PERMUTATIONS, axis=1)
+        write_signatures(tmp_path / str(part) / SIGNATURES, rows)
     collection = Collection.of([tmp_path / str(part) for part in range(3)], [3, 0, 2])
     asked = np.array([4, 0, 3, 0])
-    assert collection.rows("signatures.npy", asked).tolist() == [4, 0, 3, 0]
-    assert collection.rows("signatures.npy", asked[:0]).tolist() == []
+    assert collection.signatures(asked)[:, 5].tolist() == [4, 0, 3, 0]
+    assert len(collection.signatures(asked[:0])) == 0

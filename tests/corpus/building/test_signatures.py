@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from megatron_bio.corpus.building.signatures import PERMUTATIONS, band_keys, rows_per_band, signatures
+from megatron_bio.corpus.building.signatures import band_keys, rows_per_band, signatures
+from megatron_bio.corpus.building.tables import PERMUTATIONS
 
 
 def sets(size: int, similarity: float, seed: int) -> list[np.ndarray]:
