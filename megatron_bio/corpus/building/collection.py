@@ -1,6 +1,6 @@
 """All parts together: documents are numbered through them, from 0, in the order of the input."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from megatron_bio.corpus.building.tables import open_array
+from megatron_bio.corpus.building.tables import SIGNATURES, open_array, open_signatures
 
 Flags = NDArray[np.bool_]
 Numbers = NDArray[np.int64]
@@ -38,20 +38,23 @@ class Collection:
         joined: NDArray[Any] = np.concatenate(columns)
         return joined
 
-    def rows(self, file: str, documents: Numbers, field: str | None = None) -> NDArray[Any]:
-        """The rows of the documents in a file that has one row for each document; read from disk where they are."""
+    def values(self, name: str, documents: Numbers) -> NDArray[Any]:
+        """One column of `tables.DOCUMENT` for some documents, in their order."""
+        return self._gather(documents, lambda path: open_array(path / "documents.npy")[name])
+
+    def signatures(self, documents: Numbers) -> NDArray[np.uint32]:
+        """[documents, PERMUTATIONS], in their order."""
+        return self._gather(documents, lambda path: open_signatures(path / SIGNATURES))
+
+    def _gather(self, documents: Numbers, open_rows: Callable[[Path], NDArray[Any]]) -> NDArray[Any]:
         order = np.argsort(documents, kind="stable")
         ordered = documents[order]
         bounds = np.searchsorted(ordered, self.firsts)
-        pieces = []
+        gathered: NDArray[Any] | None = None
         for part in np.flatnonzero(np.diff(bounds)).tolist():
-            array = open_array(self.paths[part] / file)
-            column = array if field is None else array[field]
-            pieces.append(column[ordered[bounds[part] : bounds[part + 1]] - self.firsts[part]])
-        if not pieces:
-            array = open_array(self.paths[0] / file)
-            return np.array((array if field is None else array[field])[:0])
-        gathered = np.concatenate(pieces)
-        rows = np.empty_like(gathered)
-        rows[order] = gathered
-        return rows
+            some = slice(int(bounds[part]), int(bounds[part + 1]))
+            rows = open_rows(self.paths[part])[ordered[some] - self.firsts[part]]
+            if gathered is None:
+                gathered = np.empty((len(documents), *rows.shape[1:]), rows.dtype)
+            gathered[order[some]] = rows
+        return np.empty(0) if gathered is None else gathered

@@ -20,6 +20,7 @@ from megatron_bio.corpus.building.tables import SENTENCES
 from megatron_bio.corpus.building.verdicts import COPIED, Verdicts
 from megatron_bio.corpus.workers import map_in_order
 
+Amounts = NDArray[np.uint32]
 NEVER = np.iinfo(np.int64).max
 
 
@@ -38,8 +39,8 @@ class _Copied:
     """[entries]: undecided documents and how many words in a range of keys are copied from surely or possibly kept ones."""
 
     documents: Numbers
-    surely: Numbers
-    possibly: Numbers
+    surely: Amounts
+    possibly: Amounts
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ class _CountCopied:
         counted, index = np.unique(documents[asked], return_inverse=True)
         return _Copied(
             documents=counted,
-            surely=_sums(index, (words * surely)[asked], len(counted)),
-            possibly=_sums(index, (words * possibly)[asked], len(counted)),
+            surely=_sums(index, (words * surely)[asked], len(counted)).astype(np.uint32),
+            possibly=_sums(index, (words * possibly)[asked], len(counted)).astype(np.uint32),
         )
 
 
@@ -98,15 +99,16 @@ def drop_copied_sentences(
     `earlier` documents are decided: those kept come before all that are being decided.
     """
     words = collection.column("plain_words")
-    enough = np.maximum(1, np.ceil(fraction * words.astype(np.float64))).astype(np.int64)
+    enough = words * fraction
+    np.maximum(np.ceil(enough, out=enough), 1, out=enough)
+    enough = enough.astype(np.uint32)
     undecided = deciding & verdicts.kept
     state = _State(kept=earlier & verdicts.kept, undecided=undecided, earlier=earlier)
     dropped = np.zeros_like(undecided)
-    surely = np.zeros(collection.documents, np.int64)
+    surely = np.zeros(collection.documents, np.uint32)
     while state.undecided.any():
-        surely_now, possibly = _count(collection, state, workers)
-        surely[state.undecided] = surely_now[state.undecided]
-        drop = state.undecided & (surely_now >= enough)
+        possibly = _count(collection, state, surely, workers)
+        drop = state.undecided & (surely >= enough)
         keep = state.undecided & (possibly < enough)
         dropped |= drop
         state = _State(state.kept | keep, state.undecided & ~drop & ~keep, earlier)
@@ -116,13 +118,14 @@ def drop_copied_sentences(
         verdicts.drop(COPIED, numbers, _main_sources(collection, state, dropped, workers), similarity)
 
 
-def _count(collection: Collection, state: _State, workers: int) -> tuple[Numbers, Numbers]:
-    surely = np.zeros(collection.documents, np.int64)
-    possibly = np.zeros(collection.documents, np.int64)
+def _count(collection: Collection, state: _State, surely: Amounts, workers: int) -> Amounts:
+    """The words that may be copied; those that surely are take their place in `surely` [documents]."""
+    surely[state.undecided] = 0
+    possibly = np.zeros_like(surely)
     for copied in map_in_order(_CountCopied(collection, state), key_ranges(collection, SENTENCES), workers):
         surely[copied.documents] += copied.surely
         possibly[copied.documents] += copied.possibly
-    return surely, possibly
+    return possibly
 
 
 def _main_sources(collection: Collection, state: _State, dropped: Flags, workers: int) -> Numbers:

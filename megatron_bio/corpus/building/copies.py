@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from megatron_bio.corpus.building.collection import Collection, Numbers
 from megatron_bio.corpus.building.counts import Counts
-from megatron_bio.corpus.building.part import Part, lines_path
+from megatron_bio.corpus.building.part import DROPPED_LINES, Part, lines_path
 from megatron_bio.corpus.building.split import SPLIT_NAMES
 from megatron_bio.corpus.building.tables import open_array, read_lines
 from megatron_bio.corpus.building.verdicts import KEPT, NEAR, REASONS, Verdicts
@@ -67,21 +67,28 @@ class Copies:
             yield json.dumps(self.fields(entry), ensure_ascii=False, separators=(",", ":")).encode()
 
     def dropped_lines(self) -> Iterator[bytes]:
-        """The lines of dropped.jsonl.zst: part by part what the filters dropped, then the copies of each split."""
-        entries = {int(self.verdicts.documents[entry]): entry for entry in self.order.tolist()}
-        for path, first in zip(self.collection.paths, self.collection.firsts, strict=False):
-            yield from read_lines(path / "dropped.zst")
-            table = open_array(path / "documents.npy")
-            for split in range(len(SPLIT_NAMES)):
-                numbers = first + np.flatnonzero(table["split"] == split)
-                if (self.verdicts.reason[numbers] == KEPT).all():
+        """The lines of dropped.jsonl.zst: what the filters dropped, then the copies of each split, in the order of the input."""
+        for path in self.collection.paths:
+            yield from read_lines(path / DROPPED_LINES)
+        for split in range(len(SPLIT_NAMES)):
+            for path, first in zip(self.collection.paths, self.collection.firsts, strict=False):
+                numbers = first + np.flatnonzero(open_array(path / "documents.npy")["split"] == split)
+                dropped = self.verdicts.reason[numbers] != KEPT
+                if not dropped.any():
                     continue
-                for number, line in zip(numbers.tolist(), read_lines(lines_path(path, split)), strict=True):
-                    if number in entries:
-                        document = json.loads(line)
-                        fields = {"source": document["source"], **self.fields(entries[number])}
-                        fields |= {"title": document["title"], "text": document["text"]}
-                        yield json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+                entries = self.order[np.searchsorted(self.verdicts.documents[self.order], numbers[dropped])]
+                following = iter(entries.tolist())
+                for is_dropped, line in zip(
+                    dropped.tolist(), read_lines(lines_path(path, split)), strict=True
+                ):
+                    if is_dropped:
+                        yield self._dropped_line(next(following), line)
+
+    def _dropped_line(self, entry: int, line: bytes) -> bytes:
+        document = json.loads(line)
+        fields = {"source": document["source"], **self.fields(entry)}
+        fields |= {"title": document["title"], "text": document["text"]}
+        return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def count_copies(parts: list[Part], collection: Collection, verdicts: Verdicts) -> tuple[Counts, Counts]:

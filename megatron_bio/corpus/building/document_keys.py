@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from megatron_bio.corpus.building.normalise import ABSTRACT_LINES
-from megatron_bio.corpus.building.tables import ABSTRACT, PMCID, PMID, RECORD, TEXT, Table, sorted_keys
+from megatron_bio.corpus.building.tables import ABSTRACT, PMCID, PMID, RECORD, TEXT, Keys
 from megatron_bio.corpus.building.word_hashes import Hashes, Words
 from megatron_bio.corpus.document import Document
 
@@ -28,7 +28,7 @@ class KeyCollector:
     digests_low: list[int] = field(default_factory=list)
     plain_words: list[int] = field(default_factory=list)
     sentence_keys: list[Hashes] = field(default_factory=list)
-    sentence_words: list[np.ndarray[tuple[int], np.dtype[np.uint16]]] = field(default_factory=list)
+    sentence_words: list[np.ndarray[tuple[int], np.dtype[np.uint32]]] = field(default_factory=list)
     shingles: list[Hashes] = field(default_factory=list)
 
     def add(self, document: Document) -> None:
@@ -47,18 +47,18 @@ class KeyCollector:
             self.keys[RECORD].append((_hash(document.id), number))
         self._add_links(document, high, number)
 
-    def tables(self) -> dict[str, Table]:
+    def tables(self) -> dict[str, Keys]:
         """The keys of each kind but sentences, in order."""
         return {
-            kind: sorted_keys((key for key, _ in pairs), [number for _, number in pairs])
+            kind: Keys.sorted([key for key, _ in pairs], [number for _, number in pairs])
             for kind, pairs in self.keys.items()
         }
 
-    def sentences(self) -> Table:
+    def sentences(self) -> Keys:
         """The keys of the sentences, in order."""
         numbers = np.repeat(np.arange(len(self.sentence_keys)), [len(keys) for keys in self.sentence_keys])
         keys = np.concatenate([np.empty(0, np.uint64), *self.sentence_keys])
-        return sorted_keys(keys, numbers, np.concatenate([np.empty(0, np.uint16), *self.sentence_words]))
+        return Keys.sorted(keys, numbers, np.concatenate([np.empty(0, np.uint32), *self.sentence_words]))
 
     def _add_links(self, document: Document, text_key: int, number: int) -> None:
         """What ties an abstract to the article that it stands in."""

@@ -6,20 +6,19 @@ Each part holds its keys sorted, so a range is one slice of each file, and every
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from megatron_bio.corpus.building.collection import Collection, Flags, Numbers
-from megatron_bio.corpus.building.tables import BANDS, KEY, keys_path, open_array
+from megatron_bio.corpus.building.tables import count_keys, keys_path, open_keys
 
 RANGE_KEYS = 1 << 22
 
 
 @dataclass(frozen=True, kw_only=True)
 class KeyRange:
-    """Keys of one kind whose first `bits` bits are `number`, as a task; `band` is for kind "bands" only."""
+    """Keys of one kind whose first `bits` bits are `number`, as a task; only kind "bands" has several bands."""
 
     kind: str
     bits: int
@@ -27,6 +26,7 @@ class KeyRange:
     keys: int
     """About how many it holds."""
     band: int = 0
+    bands: int = 1
 
     @property
     def place(self) -> str:
@@ -48,7 +48,7 @@ class EqualKeys:
 
     keys: NDArray[np.uint64]
     documents: Numbers
-    words: NDArray[np.uint16]
+    words: NDArray[np.uint32]
     starts: Numbers
     """[groups]: where the entries of each key begin."""
 
@@ -61,39 +61,39 @@ class EqualKeys:
 
 def key_ranges(collection: Collection, kind: str, bands: int = 1) -> Iterator[KeyRange]:
     """The ranges of all keys of one kind, of each band by itself."""
-    total = collection.documents
-    if kind != BANDS:
-        total = sum(len(open_array(keys_path(path, kind))) for path in collection.paths)
+    total = sum(count_keys(keys_path(path, kind), bands) for path in collection.paths)
     bits = max(0, (total // RANGE_KEYS).bit_length())
     for band in range(bands):
         for number in range(1 << bits):
-            yield KeyRange(kind=kind, bits=bits, number=number, keys=total >> bits, band=band)
+            yield KeyRange(kind=kind, bits=bits, number=number, keys=total >> bits, band=band, bands=bands)
 
 
 def equal_keys(collection: Collection, of: KeyRange, among: Flags | None = None) -> EqualKeys:
     """The keys in the range that several documents have, of the documents for which `among` is true."""
-    pieces, numbers = [], []
+    all_keys, all_documents, all_words = (
+        [np.empty(0, np.uint64)],
+        [np.empty(0, np.int64)],
+        [np.empty(0, np.uint32)],
+    )
     for path, first in zip(collection.paths, collection.firsts, strict=False):
-        table: Any = (
-            open_array(path / "bands.npy")[of.band]
-            if of.kind == BANDS
-            else open_array(keys_path(path, of.kind))
-        )
-        begin, end = of.bounds(table["key"])
-        piece = np.array(table[begin:end])
-        documents = piece["document"].astype(np.int64) + first
-        if among is not None:
-            kept = np.asarray(among[documents])
-            piece, documents = piece[kept], documents[kept]
-        pieces.append(piece)
-        numbers.append(documents)
-    table = np.concatenate([np.empty(0, KEY), *pieces])
-    documents = np.concatenate([np.empty(0, np.int64), *numbers])
+        table = open_keys(keys_path(path, of.kind), of.band, of.bands)
+        begin, end = of.bounds(table.keys)
+        documents = table.documents[begin:end].astype(np.int64) + first
+        chosen = np.ones(len(documents), np.bool_) if among is None else among[documents]
+        all_keys.append(table.keys[begin:end][chosen])
+        all_documents.append(documents[chosen])
+        all_words.append(table.words[begin:end][chosen])
+    unsorted, documents, words = (
+        np.concatenate(all_keys),
+        np.concatenate(all_documents),
+        np.concatenate(all_words),
+    )
     # Of equal keys those of earlier parts stay first, so documents ascend.
-    order = np.argsort(table["key"], kind="stable")
-    keys = table["key"][order]
-    same = keys[1:] == keys[:-1]
-    shared = np.append(same, False) | np.append(False, same)
+    order = np.argsort(unsorted, kind="stable")
+    keys = unsorted[order]
+    shared = np.zeros(len(keys), np.bool_)
+    shared[1:] = keys[1:] == keys[:-1]
+    shared[:-1] |= shared[1:]
     order, keys = order[shared], keys[shared]
     starts = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])[: len(keys)])
-    return EqualKeys(keys=keys, documents=documents[order], words=table["words"][order], starts=starts)
+    return EqualKeys(keys=keys, documents=documents[order], words=words[order], starts=starts)

@@ -27,9 +27,9 @@ class _FindCopies:
         documents = entries.documents
         groups = entries.groups
         if task.kind == TEXT:  # 64 bits are equal; the other 64 must be too
-            low = self.collection.rows("documents.npy", documents, "digest_low")
-            _, groups = np.unique(np.stack([groups.astype(np.uint64), low]), axis=1, return_inverse=True)
-            groups = groups.reshape(-1)
+            low = self.collection.values("digest_low", documents)
+            pairs = np.stack([groups.astype(np.uint64), low.astype(np.uint64)])
+            groups = np.unique(pairs, axis=1, return_inverse=True)[1].reshape(-1)
         order = np.lexsort((documents, ~self.article[documents], groups))
         documents, groups = documents[order], groups[order]
         first = np.append(True, groups[1:] != groups[:-1])[: len(groups)]

@@ -1,11 +1,12 @@
 """The language of a text, told by the text itself.
 
-PubMed's `languages` are those of the article, while its abstract is nearly always English: of 50 real citations of articles
-in other languages all 50 had an English abstract. So the text decides, and the meta data only where there is too little of it.
+PubMed's `languages` are those of the article, while its abstract is nearly always English: of 49 real citations of articles
+in other languages 48 had an English abstract and one was too short to tell. So the text decides, and the meta data only where
+there is too little of it.
 
-English is told by its function words: in 13,291 real English abstracts they made up at least 9.5 % of the words (99.9 % of
-the abstracts: at least 15.7 %), in 60 real abstracts in Polish, German, French, Italian, Russian, Spanish and Chinese at most
-2.2 %. Only a text that this leaves in doubt is given to py3langid, which is 30 times slower.
+English is told by its function words: in 13,292 real English abstracts they made up at least 9.5 % of the words (in 99.9 % of
+them at least 15.6 %), in 60 real abstracts in German, French, Italian, Russian, Spanish and Chinese at most 2.2 %. Only a text
+that this leaves in doubt, one of the 13,292, is given to py3langid, which is 13 times slower. None of the 13,352 was told wrong.
 """
 
 import re

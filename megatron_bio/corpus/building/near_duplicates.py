@@ -6,14 +6,13 @@ So every dropped document resembles a kept one by itself, not only through a cha
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from megatron_bio.corpus.building.collection import Collection, Flags, Numbers
 from megatron_bio.corpus.building.equal_keys import KeyRange, equal_keys, key_ranges
-from megatron_bio.corpus.building.signatures import PERMUTATIONS, Signatures, rows_per_band
+from megatron_bio.corpus.building.signatures import band_count
 from megatron_bio.corpus.building.tables import BANDS
 from megatron_bio.corpus.building.verdicts import NEAR, Verdicts
 from megatron_bio.corpus.workers import map_in_order
@@ -70,7 +69,7 @@ def drop_near_duplicates(
     workers: int,
 ) -> None:
     """Drops near duplicates among the `candidates`, which are kept so far."""
-    bands = PERMUTATIONS // rows_per_band(similarity)
+    bands = band_count(similarity)
     work = _FindAlike(collection, candidates, similarity)
     pairs: Pairs = np.empty((0, 2), np.int64)
     for found in map_in_order(work, key_ranges(collection, BANDS, bands), workers):
@@ -80,7 +79,7 @@ def drop_near_duplicates(
         return
     documents, ends = np.unique(pairs, return_inverse=True)
     clusters = _connected(ends.reshape(-1, 2), len(documents))
-    words = collection.rows("documents.npy", documents, "words").astype(np.int64)
+    words = collection.values("words", documents).astype(np.int64)
     order = np.lexsort((documents, -words, ~article[documents], clusters))
     found_all = _choose(collection, documents[order], clusters[order], similarity)
     verdicts.drop(
@@ -95,20 +94,31 @@ def _choose(collection: Collection, documents: Numbers, clusters: Numbers, simil
     """In each cluster, in the given order, keeps a document unless it is alike to a kept one."""
     found = _Found([], [], [])
     starts = np.flatnonzero(np.append(True, clusters[1:] != clusters[:-1])).tolist()
-    for start, end in zip(starts, [*starts[1:], len(clusters)], strict=True):
-        members = documents[start:end]
-        rows: Signatures = collection.rows("signatures.npy", members)
-        kept = [0]
-        for index in range(1, len(members)):
-            agreement = (rows[kept] == rows[index]).mean(axis=1)
-            best = int(agreement.argmax())
-            if agreement[best] >= similarity:
-                found.dropped.append(int(members[index]))
-                found.of.append(int(members[kept[best]]))
-                found.similarity.append(float(agreement[best]))
-            else:
-                kept.append(index)
+    ends = [*starts[1:], len(clusters)]
+    first = 0
+    while first < len(starts):  # as many clusters at once as fit, at least one
+        last = first + 1
+        while last < len(starts) and ends[last] - starts[first] <= COMPARED_AT_ONCE:
+            last += 1
+        rows = collection.signatures(documents[starts[first] : ends[last - 1]])
+        for start, end in zip(starts[first:last], ends[first:last], strict=True):
+            offset = start - starts[first]
+            _choose_in_cluster(documents[start:end], rows[offset : offset + end - start], similarity, found)
+        first = last
     return found
+
+
+def _choose_in_cluster(members: Numbers, rows: NDArray[np.uint32], similarity: float, found: _Found) -> None:
+    kept = [0]
+    for index in range(1, len(members)):
+        agreement = (rows[kept] == rows[index]).mean(axis=1)
+        best = int(agreement.argmax())
+        if agreement[best] >= similarity:
+            found.dropped.append(int(members[index]))
+            found.of.append(int(members[kept[best]]))
+            found.similarity.append(float(agreement[best]))
+        else:
+            kept.append(index)
 
 
 def _similarity(collection: Collection, first: Numbers, second: Numbers) -> NDArray[np.float64]:
@@ -116,13 +126,9 @@ def _similarity(collection: Collection, first: Numbers, second: Numbers) -> NDAr
     result = np.empty(len(first))
     for start in range(0, len(first), COMPARED_AT_ONCE):
         some = slice(start, start + COMPARED_AT_ONCE)
-        equal = _rows(collection, first[some]) == _rows(collection, second[some])
+        equal = collection.signatures(first[some]) == collection.signatures(second[some])
         result[some] = equal.mean(axis=1)
     return result
-
-
-def _rows(collection: Collection, documents: Numbers) -> Any:
-    return collection.rows("signatures.npy", documents)
 
 
 def _connected(edges: Pairs, nodes: int) -> Numbers:

@@ -18,19 +18,23 @@ from megatron_bio.corpus.building.normalise import normalise
 from megatron_bio.corpus.building.signatures import band_keys, signatures
 from megatron_bio.corpus.building.split import SPLIT_NAMES, split_of
 from megatron_bio.corpus.building.tables import (
+    BANDS,
     DOCUMENT,
-    KEY,
     SENTENCES,
+    SIGNATURES,
+    Keys,
     keys_path,
-    sorted_keys,
     write_array,
+    write_keys,
     write_lines,
+    write_signatures,
 )
 from megatron_bio.corpus.document import Document, parse_document
 from megatron_bio.corpus.errors import DamagedFileError
 from megatron_bio.corpus.work_folder import fingerprint
 
 COUNTS = "counts.json"
+DROPPED_LINES = "dropped.zst"
 
 
 @dataclass(kw_only=True)
@@ -151,19 +155,18 @@ class PartMaker:
         path = part.path
         write_array(path / "documents.npy", np.array(content.rows, DOCUMENT))
         for kind, table in content.keys.tables().items():
-            write_array(keys_path(path, kind), table)
+            write_keys(keys_path(path, kind), [table])
         options = self.filters.options
         if options.copied_sentence_fraction:
-            write_array(keys_path(path, SENTENCES), content.keys.sentences())
+            write_keys(keys_path(path, SENTENCES), [content.keys.sentences()])
         if options.near_duplicate_similarity:
             rows = signatures(content.keys.shingles)
             bands = band_keys(rows, options.near_duplicate_similarity)
             numbers = np.arange(len(rows))
-            write_array(path / "signatures.npy", rows)
-            stacked = np.array([sorted_keys(keys, numbers) for keys in bands], KEY)
-            write_array(path / "bands.npy", stacked.reshape(len(bands), len(rows)))
+            write_signatures(path / SIGNATURES, rows)
+            write_keys(keys_path(path, BANDS), [Keys.sorted(keys, numbers) for keys in bands])
         write_lines(path / "ids.zst", content.ids)
-        write_lines(path / "dropped.zst", content.dropped)
+        write_lines(path / DROPPED_LINES, content.dropped)
         for split, lines in content.lines.items():
             write_lines(lines_path(path, split), lines)
         with atomic_file(path / COUNTS) as file:

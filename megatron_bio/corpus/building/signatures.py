@@ -12,9 +12,9 @@ import numpy as np
 import rensa
 from numpy.typing import NDArray
 
+from megatron_bio.corpus.building.tables import PERMUTATIONS
 from megatron_bio.corpus.building.word_hashes import Hashes, mixed
 
-PERMUTATIONS = 128
 SEED = 1
 SURE = 0.99
 """The least probability that two documents as alike as asked for share a band."""
@@ -51,10 +51,14 @@ def rows_per_band(similarity: float) -> int:
     return rows
 
 
+def band_count(similarity: float) -> int:
+    """How many bands of `rows_per_band` rows there are."""
+    return PERMUTATIONS // rows_per_band(similarity)
+
+
 def band_keys(rows: Signatures, similarity: float) -> Hashes:
     """[bands, documents]: equal where all numbers of the band are."""
-    width = rows_per_band(similarity)
-    bands = PERMUTATIONS // width
+    width, bands = rows_per_band(similarity), band_count(similarity)
     keys = np.empty((bands, len(rows)), np.uint64)
     for band in range(bands):
         key = np.full(len(rows), band + 1, np.uint64)

@@ -17,7 +17,6 @@ Hashes = NDArray[np.uint64]
 
 BASE = 0x9E3779B97F4A7C15
 SPACE, NEWLINE = 0x20, 0x0A
-MOST_WORDS_COUNTED = 65_535
 
 _SENTENCE_END = re.compile(r"([.!?][\"”’')\]]*) +(?=[\"“‘'(\[]?[A-Z0-9])")
 _NO_WORD_BEYOND_ASCII = re.compile(r"[^\w\x00-\x7f]")
@@ -33,7 +32,7 @@ class Sentences:
     """The sentences of one text that have enough words, each different one once, in the order of `keys`."""
 
     keys: Hashes
-    words: NDArray[np.uint16]
+    words: NDArray[np.uint32]
 
 
 @dataclass(frozen=True)
@@ -77,8 +76,7 @@ class Words:
         long = words >= least_words
         keys = _substrings(self._prefix_sums, starts[long], ends[long])
         keys, first = np.unique(keys, return_index=True)
-        counted = np.minimum(words[long][first], MOST_WORDS_COUNTED).astype(np.uint16)
-        return Sentences(keys=keys, words=counted)
+        return Sentences(keys=keys, words=words[long][first].astype(np.uint32))
 
     def count(self) -> int:
         """How many words."""
