@@ -54,7 +54,9 @@ def test_all_real_files(tmp_path: Path) -> None:
 def test_equals_the_plain_reader(path: Path) -> None:
     expected, deleted = read_plain(path)
     records = list(read_pubmed(path))
-    assert [record.pmid for record in records if isinstance(record, Deletion)] == [int(pmid) for pmid in deleted]
+    assert [record.pmid for record in records if isinstance(record, Deletion)] == [
+        int(pmid) for pmid in deleted
+    ]
     found = [record for record in records if not isinstance(record, Deletion)]
     assert len(found) == len(expected), "as many citations as record elements"
     for plain, citation in zip(expected, found, strict=True):

@@ -40,11 +40,15 @@ def written(tmp_path: Path) -> Write:
 
 
 def test_marks_hide_no_record_and_make_none(citation: Make, pubmed_file: Write) -> None:
-    inside = citation(2, abstract="<AbstractText>a<!-- </PubmedArticle> or <PubmedArticle> -->b</AbstractText>")
+    inside = citation(
+        2, abstract="<AbstractText>a<!-- </PubmedArticle> or <PubmedArticle> -->b</AbstractText>"
+    )
     section = citation(3, abstract="<AbstractText>a<![CDATA[</PubmedArticle> & &x; <PMID>]]>b</AbstractText>")
     instruction = citation(4, abstract="<AbstractText>a<?x </PubmedArticle>?>b</AbstractText>")
     commented = f"<!-- {citation(5)}\n{citation(6)} -->"
-    path = pubmed_file("<!-- <PubmedArticle> -->", citation(1), inside, section, instruction, commented, citation(7))
+    path = pubmed_file(
+        "<!-- <PubmedArticle> -->", citation(1), inside, section, instruction, commented, citation(7)
+    )
     assert outcome(path) == [1, 2, 3, 4, 7]
     texts = [record.abstract for record in read_pubmed(path) if isinstance(record, Citation)]
     assert texts[1:4] == ["ab", "a</PubmedArticle> & &x; <PMID>b", "ab"]
@@ -54,9 +58,15 @@ def test_odd_spellings(citation: Make, written: Write) -> None:
     one = citation(1).replace("</PubmedArticle>", "</PubmedArticle\n>")
     two = citation(2).replace("<PubmedArticle>", "<PubmedArticle\tnote='a>b'>")
     empty = '<PubmedArticle/><PubmedArticle note="x"/>'
-    content = f"<PubmedArticleSet\n a='>'>{one}{two}{empty}{citation(3)}</PubmedArticleSet >\n<!-- end -->\n<?end?>"
+    content = (
+        f"<PubmedArticleSet\n a='>'>{one}{two}{empty}{citation(3)}</PubmedArticleSet >\n<!-- end -->\n<?end?>"
+    )
     assert outcome(written(content)) == [1, 2, "no valid PMID", "no valid PMID", 3]
-    assert outcome(written("<PubmedArticleSet/>")) == outcome(written("<PubmedArticleSet></PubmedArticleSet>")) == []
+    assert (
+        outcome(written("<PubmedArticleSet/>"))
+        == outcome(written("<PubmedArticleSet></PubmedArticleSet>"))
+        == []
+    )
 
 
 def test_prologues(citation: Make, written: Write) -> None:
@@ -116,7 +126,9 @@ def test_damage_costs_only_its_record(
     assert outcome(path) == expected
 
 
-def test_bytes_that_are_no_utf8_cost_only_their_record(citation: Make, pubmed_file: Write, written: Write) -> None:
+def test_bytes_that_are_no_utf8_cost_only_their_record(
+    citation: Make, pubmed_file: Write, written: Write
+) -> None:
     content = pubmed_file(citation(1), citation(2, title="café"), citation(3)).read_bytes()
     path = written(content.replace("é".encode(), "é".encode("latin-1")))
     records = list(read_pubmed(path))
@@ -124,7 +136,10 @@ def test_bytes_that_are_no_utf8_cost_only_their_record(citation: Make, pubmed_fi
     lost = records[1]
     assert isinstance(lost, Lost) and lost.reason == "wrong encoding"
     byte = content.index("é".encode())
-    assert f"line 5 (byte {byte:,} of the XML): expected UTF-8, found the byte 0xe9 in the record of PMID 2" in lost.message
+    assert (
+        f"line 5 (byte {byte:,} of the XML): expected UTF-8, found the byte 0xe9 in the record of PMID 2"
+        in lost.message
+    )
 
 
 def test_files_that_end_early(citation: Make, pubmed_file: Write, written: Write) -> None:
@@ -160,7 +175,9 @@ def test_a_record_beyond_measure_is_lost_and_not_held(
 
 
 @pytest.mark.parametrize("cut", range(20, 2500, 181))
-def test_truncated_gzip_keeps_the_records_before(cut: int, citation: Make, pubmed_file: Write, tmp_path: Path) -> None:
+def test_truncated_gzip_keeps_the_records_before(
+    cut: int, citation: Make, pubmed_file: Write, tmp_path: Path
+) -> None:
     records = [citation(pmid, title=f"{pmid * 7919} and {pmid * 104729}.") for pmid in range(1, 200)]
     whole = gzip.compress(pubmed_file(*records).read_bytes())
     path = tmp_path / "cut.xml.gz"
@@ -174,10 +191,14 @@ def test_truncated_gzip_keeps_the_records_before(cut: int, citation: Make, pubme
     assert pmids, "expected the first of the records"
 
 
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32", "iso-8859-1", "windows-1252"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32", "iso-8859-1", "windows-1252"]
+)
 def test_declared_encodings(encoding: str, citation: Make, pubmed_file: Write, written: Write) -> None:
     text = pubmed_file(citation(1, title="café ß"), citation(2)).read_text()
-    declared = text.replace('encoding="utf-8"', f'encoding="{encoding.removesuffix("-sig").removesuffix("-le")}"')
+    declared = text.replace(
+        'encoding="utf-8"', f'encoding="{encoding.removesuffix("-sig").removesuffix("-le")}"'
+    )
     records = list(read_pubmed(written(declared.encode(encoding))))
     assert [record.title for record in records if isinstance(record, Citation)] == ["café ß", "A title."]
 
@@ -188,7 +209,7 @@ def test_encodings_that_are_unknown_or_wrong(citation: Make, pubmed_file: Write,
         with pytest.raises(DamagedFileError, match=f"found '{unknown}'. Convert the file to UTF-8"):
             list(read_pubmed(written(text.replace("utf-8", unknown))))
     content = text.replace("utf-8", "utf-16").encode("utf-16")
-    path = written(content[:-101] + b"\x00\xd8" + content[-99:])
+    path = written(content[:-100] + b"\x00\xd8" + content[-98:])
     found = []
     with pytest.raises(DamagedFileError, match="expected the encoding that the file declares"):
         for record in read_pubmed(path):
