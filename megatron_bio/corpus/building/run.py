@@ -1,6 +1,5 @@
 """The verb `corpus build`: documents → a corpus."""
 
-import shutil
 from pathlib import Path
 
 from megatron_bio.config.build import BuildCorpusOptions
@@ -13,7 +12,6 @@ from megatron_bio.corpus.building.copies import Copies, count_copies
 from megatron_bio.corpus.building.counts import Counts
 from megatron_bio.corpus.building.deduplicate import Deduplication
 from megatron_bio.corpus.building.filters import Filters
-from megatron_bio.corpus.building.lock import LOCK, locked
 from megatron_bio.corpus.building.manifest import MANIFEST, Recipe, Result, describe
 from megatron_bio.corpus.building.part import Part, PartMaker
 from megatron_bio.corpus.building.place import check_output, is_done, move_into_place, remove_strangers
@@ -48,10 +46,7 @@ def build_corpus(options: BuildCorpusOptions) -> None:
     if manifest and is_done(options.output, manifest, recipe.fingerprint()):
         print(f"{options.output} is complete and was made from these inputs with these options", flush=True)
         return
-    work = WorkFolder.beside(options.output, resume=True)
-    with locked(work.path, options.output):
-        if not options.resume:
-            _empty(work.path)
+    with WorkFolder.locked_beside(options.output, options.resume) as work:
         result = _build(recipe, work.path)
         move_into_place(work.path / "corpus", options.output, work.path)
         work.remove()
@@ -160,11 +155,3 @@ def _write_shards(
             done += shard.content_bytes
             show(done)
     return shards
-
-
-def _empty(folder: Path) -> None:
-    for path in folder.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.name != LOCK:
-            path.unlink()

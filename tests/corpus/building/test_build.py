@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,6 +15,7 @@ from megatron_bio.cli import main
 from megatron_bio.config.build import BuildCorpusOptions
 from megatron_bio.config.errors import ConfigurationError, IncompleteResultError
 from megatron_bio.corpus.building import contamination
+from megatron_bio.corpus.decontamination.index import Match
 from megatron_bio.corpus.document import Document
 from megatron_bio.corpus.errors import CorpusError, DamagedFileError
 from tests.corpus.building.conftest import Corpus, Prose
@@ -244,17 +244,10 @@ def test_a_second_run_on_the_same_output_is_refused(build: Build, prose: Prose, 
     assert holder.stdout and holder.stdout.readline() == b"held\n"
     document = Document(id="1", text=prose.text())
     for resume in (True, False):
-        with pytest.raises(CorpusError, match="another run is building it"):
+        with pytest.raises(CorpusError, match="expected no other run"):
             build(document, resume=resume)
     holder.communicate(b"\n")
     assert build(document).ids() == {"1"}
-
-
-@dataclass(frozen=True)
-class _Match:
-    reason: str
-    benchmark: str
-    item: str
 
 
 @dataclass(frozen=True)
@@ -263,11 +256,11 @@ class _Benchmarks:
 
     fingerprint: str
 
-    def match(self, document: Document) -> _Match | None:
+    def match(self, document: Document) -> Match | None:
         found = "tested" in document.text
-        return _Match("text of a benchmark", "qa.json", "item 7") if found else None
+        return Match(reason="text of a benchmark", benchmark="qa.json", item="item 7") if found else None
 
-    def summary(self) -> list[dict[str, Any]]:
+    def summary(self) -> list[dict[str, object]]:
         return [{"name": "qa.json", "items": 9}]
 
 
