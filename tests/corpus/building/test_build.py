@@ -5,6 +5,7 @@ import hashlib
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from megatron_bio.corpus.building import contamination
 from megatron_bio.corpus.decontamination.index import Match
 from megatron_bio.corpus.document import Document
 from megatron_bio.corpus.errors import CorpusError, DamagedFileError
+from megatron_bio.corpus.work_folder import WorkFolder
 from tests.corpus.building.conftest import Corpus, Prose
 
 Build = Callable[..., Corpus]
@@ -250,6 +252,25 @@ def test_a_second_run_on_the_same_output_is_refused(build: Build, prose: Prose, 
     assert build(document).ids() == {"1"}
 
 
+def test_a_corpus_that_another_run_finished_meanwhile_is_not_replaced(
+    build: Build, prose: Prose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = Document(id="1", text=prose.text()), Document(id="2", text=prose.text())
+    lock = WorkFolder.locked_beside
+
+    def late(output: Path, resume: bool) -> AbstractContextManager[WorkFolder]:
+        monkeypatch.setattr(WorkFolder, "locked_beside", lock)
+        build(first)
+        return lock(output, resume)
+
+    other = tmp_path / "other.jsonl"
+    other.write_bytes(second.to_json())
+    monkeypatch.setattr(WorkFolder, "locked_beside", late)
+    with pytest.raises(CorpusError, match="other inputs"):
+        build(other)
+    assert Corpus(tmp_path / "corpus").ids() == {"1"}
+
+
 @dataclass(frozen=True)
 class _Benchmarks:
     """Stands for the index of the benchmarks; it must reach the workers."""
@@ -304,6 +325,7 @@ def test_impossible_options_name_the_flag() -> None:
     for flag, value in {
         "inputs": [],
         "languages": [],
+        "languages ": ["en"],
         "benchmark_ngram": 2,
         "minimum_words": -1,
         "maximum_words": 5,
@@ -316,5 +338,5 @@ def test_impossible_options_name_the_flag() -> None:
         "workers": 0,
         "on_error": "skip",
     }.items():
-        with pytest.raises(ConfigurationError, match=f"--{flag}"):
-            BuildCorpusOptions(**{"inputs": ["x"], "output": Path("o"), flag: value})  # type: ignore[arg-type]
+        with pytest.raises(ConfigurationError, match=f"--{flag.strip()}"):
+            BuildCorpusOptions(**{"inputs": ["x"], "output": Path("o"), flag.strip(): value})  # type: ignore[arg-type]
