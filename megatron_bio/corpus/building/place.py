@@ -48,8 +48,11 @@ def check_same(output: Path, manifest: dict[str, Any], made_from: str) -> None:
 
 def remove_strangers(corpus: Path, expected: Collection[str]) -> None:
     """Removes what earlier runs with other options left in the corpus in the making."""
-    for path in sorted(corpus.rglob("*")):
-        if path.is_file() and str(path.relative_to(corpus)) not in expected:
+    for path in sorted(corpus.rglob("*"), reverse=True):  # what is in a folder before the folder
+        if path.is_dir():
+            if not any(path.iterdir()):
+                path.rmdir()
+        elif str(path.relative_to(corpus)) not in expected:
             path.unlink()
 
 
