@@ -200,11 +200,13 @@ HELPERS = (
         function="megatron_bio.inspection:inspect",
         summary="say what a file or folder is and what is in it",
         description=(
-            "Recognises by content: documents (.jsonl.zst), a tokenizer folder, token data (prefix, .bin or .idx), a run or\n"
-            "checkpoint folder, and an exported Hugging Face folder. Changes nothing."
+            "Recognises by content: documents (.jsonl.zst), a corpus, a tokenizer folder, token data (prefix, .bin or .idx), a\n"
+            "run or checkpoint folder, an exported Hugging Face folder, and what an interrupted run left (OUTPUT.unfinished).\n"
+            "Changes nothing."
         ),
         examples=(
             "megatron-bio inspect runs/first --verify",
+            "megatron-bio inspect corpus/built --verify",
             "megatron-bio inspect tokens/pubmed --tokenizer tokenizer/ --json",
         ),
         positional="path",

@@ -73,12 +73,7 @@ def named_entity(name: str) -> str:
 
 def clean(text: str) -> str:
     """Unicode NFC, without control and invisible format characters, each run of white space one space, stripped."""
-    text = unicodedata.normalize("NFC", text)
-    if text.isprintable() and "  " not in text:
-        return text.strip(
-            " "
-        )  # The only white space that is printable: a short cut for text that is nearly clean.
-    text = " ".join(text.split())
+    text = " ".join(unicodedata.normalize("NFC", text).split())
     if text.isprintable():
         return text
     return " ".join(_INVISIBLE.sub("", text).split())

@@ -27,7 +27,7 @@ ZSTD_THREADS = 2
 READ_BUFFER_BYTES = 1 << 20
 KNOWN_KEYS = frozenset({"id", "title", "text", "source", "meta"})
 _ODD_CONTROLS = bytes(byte for byte in range(32) if byte != ord("\n"))
-_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

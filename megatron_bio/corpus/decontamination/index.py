@@ -48,7 +48,7 @@ class ContaminationIndex:
         self._items: list[tuple[int, str]] = []
         self._pmids: dict[int, int] = {}
         self._summary: list[dict[str, object]] = []
-        builder = RunIndexBuilder()
+        builder = RunIndexBuilder(min(SHORTEST_ITEM, ngram), ngram)
         for number, benchmark in enumerate(benchmarks):
             not_findable = 0
             for item in benchmark.items:
@@ -107,11 +107,13 @@ class ContaminationIndex:
     def _add(self, builder: RunIndexBuilder, item: BenchmarkItem, owner: int) -> bool:
         """Whether the item has enough words to be found by."""
         found = False
-        texts = [(text, SHORTEST_ITEM) for text in item.whole] + [(text, self._ngram) for text in item.texts]
-        for text, shortest in texts:
+        for text in item.whole:
             for words in readings(text):
-                if len(words) >= min(shortest, self._ngram):
-                    found |= builder.add(words, min(len(words), self._ngram), owner)
+                found |= builder.add(words, owner)
+        for text in item.texts:
+            for words in readings(text):
+                if len(words) >= self._ngram:
+                    found |= builder.add(words, owner)
         return found
 
 

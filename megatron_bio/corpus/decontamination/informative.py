@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-CONTENT_WORDS: Final = 3
+CONTENT_WORDS: Final = 2
 """A run must hold so many words that are no function words and no formula of reports of studies."""
 _FORMULAS = """
 about above according achieved after aim aimed all allocated along also although among an analyses analysis and

@@ -9,6 +9,7 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import repeat
 from typing import Final
 
 import numpy as np
@@ -64,18 +65,30 @@ class RunTable:
 class RunIndex:
     """The runs of all lengths: finds the first in a document."""
 
-    def __init__(self, vocabulary: Mapping[str, int], words: Numbers, tables: Mapping[int, RunTable]) -> None:
-        """`vocabulary` gives the place of a word in `words`; place 0 is for words of no benchmark."""
+    def __init__(
+        self,
+        vocabulary: Mapping[str, int],
+        words: Numbers,
+        tables: Mapping[int, RunTable],
+        starts: tuple[int, RunTable],
+    ) -> None:
+        """`vocabulary` gives the place of a word in `words`; place 0 is for words of no benchmark.
+
+        `starts` tells where a run may start that is shorter than the longest: how many words, and the table of these.
+        """
         self._vocabulary, self._words, self._tables = vocabulary, words, tables
+        self._start_length, self._starts = starts
         self._longest = max(tables, default=0)
 
     def find(self, words: Sequence[str]) -> int | None:
         """The owner of the run that starts first; None if no run of `words` is in the index."""
-        place = self._vocabulary.get
-        numbers = self._words[np.array([place(word, 0) for word in words], np.intp)]
+        places = np.fromiter(map(self._vocabulary.get, words, repeat(0)), np.intp, len(words))
         start, owner = len(words), None
-        for length, runs in run_numbers(numbers, self._longest):
-            if length in self._tables:
+        has_short_run = False
+        for length, runs in run_numbers(self._words[places], self._longest):
+            if length == self._start_length:
+                has_short_run = self._starts.first(runs)[0] != NO_RUN
+            if length in self._tables and (has_short_run or length == self._longest):
                 at, of = self._tables[length].first(runs)
                 if at != NO_RUN and at < start:
                     start, owner = at, of
@@ -84,24 +97,33 @@ class RunIndex:
 
 @dataclass
 class RunIndexBuilder:
-    """Collects the runs of the benchmarks."""
+    """Collects the runs of the benchmarks: all of `longest` words, and whole texts of `shortest` words and more."""
 
+    shortest: int
+    longest: int
     vocabulary: dict[str, int] = field(default_factory=dict)
     words: list[int] = field(default_factory=lambda: [0])
     runs: "dict[int, tuple[array[int], array[int]]]" = field(default_factory=dict)
     """Length → the numbers of the runs, and their owners."""
+    starts: "array[int]" = field(default_factory=lambda: array("Q"))
+    """The numbers of the first `shortest` words of whole texts."""
 
-    def add(self, words: Sequence[str], length: int, owner: int) -> bool:
-        """Adds the runs of `length` words that say something; whether there are any."""
+    def add(self, words: Sequence[str], owner: int) -> bool:
+        """Adds the runs of a text that say something; whether there are any."""
+        length = min(len(words), self.longest)
+        if length < self.shortest:
+            return False
         informative = informative_runs(words, length)
         if not informative.any():
             return False
         numbers = np.array([self.words[self._place(word)] for word in words], np.uint64)
-        *_, (_, runs) = run_numbers(numbers, length)
-        kept = runs[informative]
-        all_runs, owners = self.runs.setdefault(length, (array("Q"), array("q")))
-        all_runs.frombytes(kept.tobytes())
+        by_length = dict(run_numbers(numbers, length))
+        kept = by_length[length][informative]
+        runs, owners = self.runs.setdefault(length, (array("Q"), array("q")))
+        runs.frombytes(kept.tobytes())
         owners.extend([owner] * len(kept))
+        if length < self.longest:
+            self.starts.append(int(by_length[self.shortest][0]))
         return True
 
     def index(self) -> RunIndex:
@@ -110,7 +132,8 @@ class RunIndexBuilder:
             length: RunTable(np.array(runs, np.uint64), np.array(owners, np.int64))
             for length, (runs, owners) in sorted(self.runs.items())
         }
-        return RunIndex(self.vocabulary, np.array(self.words, np.uint64), tables)
+        starts = RunTable(np.array(self.starts, np.uint64), np.zeros(len(self.starts), np.int64))
+        return RunIndex(self.vocabulary, np.array(self.words, np.uint64), tables, (self.shortest, starts))
 
     def _place(self, word: str) -> int:
         place = self.vocabulary.get(word)

@@ -40,7 +40,8 @@ class LinesPiece:
     @property
     def identity(self) -> object:
         """As `Piece`."""
-        return [*file_identity(self.batch.path), self.batch.first_line, len(self.batch.data)]
+        path = self.batch.path
+        return [path.as_posix(), *file_identity(path), self.batch.first_line, len(self.batch.data)]
 
     @property
     def progress_bytes(self) -> int:
@@ -72,7 +73,7 @@ class DamagedPiece:
     @property
     def identity(self) -> object:
         """As `Piece`."""
-        return [*file_identity(self.error.path), self.error.message]
+        return [self.error.path.as_posix(), *file_identity(self.error.path), self.error.message]
 
     @property
     def progress_bytes(self) -> int:

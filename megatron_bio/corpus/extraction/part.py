@@ -95,9 +95,15 @@ class PartMaker:
             atomic_file(lines_path(self.folder, piece.name)) as file,
             zstandard.ZstdCompressor(level=FASTEST_LEVEL).stream_writer(file, closefd=False) as lines,
         ):
-            builder = _Builder(lines)
-            for record in self._records_or_damage(piece):
-                builder.add(record)
+            builder = _Builder(lines, self.on_error)
+            try:
+                for record in piece.records():
+                    builder.add(record)
+            except DamagedFileError as error:
+                # The damage that ends the reading is the last record, or is raised at once with "stop".
+                if self.on_error == "stop":
+                    raise
+                builder.add(Lost(path=error.path, reason=error.reason, message=error.message, records=0))
             builder.write_lines()
         head = {
             "fingerprint": made_from,
@@ -110,23 +116,12 @@ class PartMaker:
             file.write(builder.changes.tobytes())
             file.write(builder.kept.tobytes())
 
-    def _records_or_damage(self, piece: Piece) -> Iterator[Record]:
-        """The records; damage that ends the reading is the last of them, or is raised at once with "stop"."""
-        try:
-            for record in piece.records():
-                if isinstance(record, Lost) and self.on_error == "stop":
-                    raise DamagedFileError(record.path, record.reason, record.message)
-                yield record
-        except DamagedFileError as error:
-            if self.on_error == "stop":
-                raise
-            yield Lost(path=error.path, reason=error.reason, message=error.message, records=0)
-
 
 class _Builder:
     """Takes the records of a part one by one."""
 
-    def __init__(self, lines: zstandard.ZstdCompressionWriter) -> None:
+    def __init__(self, lines: zstandard.ZstdCompressionWriter, on_error: Literal["stop", "keep"]) -> None:
+        self._on_error = on_error
         self.counts = PartCounts()
         self.changes = array("q")
         self.kept = array("q")
@@ -156,6 +151,8 @@ class _Builder:
             self.changes.extend((record.key, version, WITHDRAWN))
             counts.withdrawals += 1
         else:
+            if self._on_error == "stop":
+                raise DamagedFileError(record.path, record.reason, record.message)
             counts.losses.append({**asdict(record), "path": str(record.path)})
             if record.records:
                 counts.skipped[record.reason] += record.records

@@ -3,17 +3,19 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 
 from megatron_bio.config.extract_text import PILE_SUBSETS, ExtractPileOptions
 from megatron_bio.corpus.document import Document
 from megatron_bio.corpus.errors import DamagedFileError
-from megatron_bio.corpus.extraction.line_pieces import kept_or_reason, line_pieces, lost
-from megatron_bio.corpus.extraction.records import LeftOut, Record
+from megatron_bio.corpus.extraction.line_pieces import DamagedPiece, kept_or_reason, line_pieces, lost
+from megatron_bio.corpus.extraction.records import LeftOut, Piece, Record
 from megatron_bio.corpus.extraction.run import extract
 from megatron_bio.corpus.inputs import check_distinct_names, expand_inputs
 from megatron_bio.corpus.json_lines import bad_line, parse_object, parse_string
 from megatron_bio.corpus.line_batches import LineBatch
 from megatron_bio.corpus.pile.subset import subset_at_end, subsets_of
+from megatron_bio.corpus.text.content import recognise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +79,22 @@ def extract_pile(options: ExtractPileOptions) -> None:
     paths = expand_inputs(options.inputs)
     check_distinct_names(paths, "Rename one of them")
     reader = PileReader(subsets=tuple(options.subsets), minimum_words=options.minimum_words)
-    pieces = chain.from_iterable(line_pieces(path, number, reader) for number, path in enumerate(paths))
+    pieces = chain.from_iterable(_pieces(path, number, reader) for number, path in enumerate(paths))
     choices = {"minimum_words": options.minimum_words, "subsets": sorted(options.subsets)}
     extract(options, paths, pieces, {"source": "pile", **choices}, "reading The Pile")
+
+
+def _pieces(path: Path, number: int, reader: PileReader) -> Iterator[Piece]:
+    """The batches of one file, unless it is not text at all."""
+    try:
+        if recognise(path) == "parquet":
+            raise DamagedFileError(
+                path,
+                "Parquet",
+                "expected The Pile's JSONL, found a Parquet copy of it. Read it with extract text --meta_keys "
+                "pile_set_name=meta.pile_set_name.",
+            )
+    except DamagedFileError as error:
+        yield DamagedPiece(error=error, file_number=number)
+        return
+    yield from line_pieces(path, number, reader)

@@ -4,7 +4,8 @@ Reads `article` as the root and below PMC's wrappers (`pmc-articleset`, OAI-PMH,
 never expanded and no other file or address is opened. https://jats.nlm.nih.gov/
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
@@ -14,7 +15,7 @@ from lxml import etree
 from megatron_bio.corpus.characters import UnknownEntityError
 from megatron_bio.corpus.document import Document
 from megatron_bio.corpus.pmc.citations import may_have_glued_marks
-from megatron_bio.corpus.pmc.cutting import ALWAYS, WITHOUT_CAPTIONS, without
+from megatron_bio.corpus.pmc.cutting import without_unread_parts
 from megatron_bio.corpus.pmc.license import article_license
 from megatron_bio.corpus.pmc.metadata import describe, identifiers
 from megatron_bio.corpus.pmc.selection import is_main_abstract, is_side_section, side_sections
@@ -28,6 +29,9 @@ SAFE_PARSING: Final = MappingProxyType(
 UNKNOWN_ENTITY: Final = "entity that is never expanded"
 NO_ARTICLE: Final = "XML without an article"
 NO_METADATA: Final = "article without article-meta"
+
+_OWN_ADDRESS = re.compile(r"DOI:? ?(?:https?://(?:dx\.)?doi\.org/)?10\.\S+")
+"""eLife puts the DOI of each part below it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,11 +64,10 @@ class ArticleReader:
         """With `captions` the captions of figures and tables are text."""
         self._captions = captions
         self._parser = etree.XMLParser(**SAFE_PARSING)
-        self._cut = ALWAYS if captions else WITHOUT_CAPTIONS
 
     def read(self, content: bytes) -> Iterator["Article | UnusableArticle"]:
         """The articles in the bytes of a file, at least one thing; raises etree.XMLSyntaxError."""
-        content = without(content, self._cut)
+        content = without_unread_parts(content, self._captions)
         root = etree.fromstring(content, self._parser)
         glued_marks = may_have_glued_marks(content)
         found = False
@@ -102,11 +105,11 @@ class ArticleReader:
         body = article.find("body")
         if body is None:
             return []
-        for section in side_sections(body):
-            section.getparent().remove(section)
+        _remove_side_sections(body)
         text = paragraphs(body, self._captions, glued_marks)
         for appendix in article.findall("back/app-group/app"):
             if not is_side_section(appendix):
+                _remove_side_sections(appendix)
                 text += paragraphs(appendix, self._captions)
         floats = article.find("floats-group")
         if self._captions and floats is not None:
@@ -115,25 +118,28 @@ class ArticleReader:
 
 
 def to_document(
-    article: Article, number: int | None, license_: str, name: str, retracted: bool = False
+    article: Article, number: int | None, name: str, extra_meta: Mapping[str, object]
 ) -> Document:
     """The document of an article; without PMCID (`number`) and DOI it is called by `name`."""
     meta = dict(article.meta)
     if number is not None:
         meta["pmcid"] = f"PMC{number}"
-    meta["license"] = license_
+    meta["license"] = article.license
     meta["abstract_lines"] = len(article.abstract)
     if article.version != 1:
         meta["version"] = article.version
-    if retracted:
-        meta["retracted"] = True
     return Document(
         id=f"pmc:{meta.get('pmcid') or article.doi or name}",
         title=article.title,
         text="\n".join(article.abstract + article.body),
         source="pmc",
-        meta=meta,
+        meta={**meta, **extra_meta},
     )
+
+
+def _remove_side_sections(holder: Any) -> None:
+    for section in side_sections(holder):
+        section.getparent().remove(section)
 
 
 def _is_inside_article(element: Any) -> bool:
@@ -176,10 +182,11 @@ def _abstract(article_meta: Any) -> list[str]:
         )
     if chosen is None:
         return []
+    _remove_side_sections(chosen)
     for heading in chosen.findall("title") + chosen.findall("label"):
         chosen.remove(heading)
     for heading in list(chosen.iterdescendants("title")):
         label = line(heading).rstrip(" .:")
         heading.tag = "label"
         set_text(heading, f"{label}:" if label else "")
-    return paragraphs(chosen)
+    return [paragraph for paragraph in paragraphs(chosen) if not _OWN_ADDRESS.fullmatch(paragraph)]

@@ -24,13 +24,13 @@ _HARMLESS_REFERENCES = (
 )
 _BETWEEN_MARKS = re.compile(r"[\s,;:.–‐‑−—\-]*")
 _OF_A_MARK = re.compile(r"[\s\d,;:.–‐‑−—\-\[\]()*†‡§¶#∗]*")
-_NUMBER = re.compile(r"[\[(]?\d{1,4}[a-z]?(?:[\s,;–‐‑−-]+\d{1,4})*[\])]?")
+_NUMBER = re.compile(r"\d{1,4}[a-z]?(?:[\s,;–‐‑−-]+\d{1,4})*")
 _GLUED_AFTER = re.compile(r"[^\W\d_)\"”’%.]|[)\"”’%.]")
 
 
 def may_have_glued_marks(content: bytes) -> bool:
     """False if no `xref` of an article can directly follow a word; much cheaper than to look at each in the tree."""
-    return any(map(_may_be_glued_to, content.split(b"<xref")[:-1]))
+    return any(map(_may_be_glued_to, content[max(content.find(b"<body"), 0) :].split(b"<xref")[:-1]))
 
 
 def _may_be_glued_to(before: bytes) -> bool:
@@ -68,7 +68,7 @@ def _drop_in_superscript(superscript: Any) -> None:
         return
     outside = (superscript.text or "") + "".join(child.tail or "" for child in superscript)
     if len(marks) == len(superscript) and _OF_A_MARK.fullmatch(outside):
-        replace(superscript, "")
+        _drop(superscript)
         return
     for mark in marks:
         replace(mark, "")
@@ -92,7 +92,7 @@ def _drop_run(first: Any, following: Any) -> None:
         mark.tail = None
         replace(mark, "")
         mark = after
-    replace(mark, "")
+    _drop(mark)
 
 
 def _is_mark(element: Any) -> bool:
@@ -116,8 +116,20 @@ def _holds_only_superscript(reference: Any) -> bool:
 
 
 def _is_glued_number(reference: Any) -> bool:
-    before = reference.getprevious()
-    text = reference.getparent().text if before is None else before.tail
-    if not text:
-        text = "" if before is None else "".join(before.itertext())
-    return bool(text) and _GLUED_AFTER.fullmatch(text[-1]) is not None and _is_number_mark(reference)
+    before = _text_before(reference)
+    return bool(before) and _GLUED_AFTER.fullmatch(before[-1]) is not None and _is_number_mark(reference)
+
+
+def _text_before(element: Any) -> str:
+    """Some text that ends directly before `element`; empty at the start of its parent."""
+    before = element.getprevious()
+    if before is None:
+        return element.getparent().text or ""
+    return before.tail or "".join(before.itertext())
+
+
+def _drop(mark: Any) -> None:
+    """Takes a mark away; of the full stops in `et al.<sup>8</sup>.` one stays."""
+    if (mark.tail or "").startswith(".") and _text_before(mark).endswith("."):
+        mark.tail = mark.tail[1:]
+    replace(mark, "")

@@ -7,29 +7,42 @@ an error of well-formedness inside a part that is cut goes unnoticed.
 """
 
 import re
-from collections.abc import Sequence
-from typing import Final
-
-ALWAYS: Final = (b"ref-list", b"table")
-WITHOUT_CAPTIONS: Final = (b"ref-list", b"table-wrap")
-"""The two that make up more than half of all bytes; to search for others takes longer than to parse them."""
 
 _LESS_THAN = ord("<")
-_DELIMITERS = b" >/\t\r\n"
+_DELIMITERS = frozenset(bytes([byte]) for byte in b" >/\t\r\n")
 _SAFE_ENCODINGS = frozenset({b"utf-8", b"us-ascii", b"ascii", b"iso-8859-1"})
 _ENCODING = re.compile(rb"<\?xml\s[^>]*?encoding\s*=\s*[\"']([A-Za-z0-9._-]+)[\"']")
 
 
-def without(content: bytes, names: Sequence[bytes]) -> bytes:
-    """`content` without the elements of these names; unchanged where that is not certain to be right."""
+def without_unread_parts(content: bytes, captions: bool) -> bytes:
+    """`content` without authors, back matter and tables; unchanged where that is not certain to be right.
+
+    `captions` keeps the elements around tables, which hold their captions. Only the elements are searched for that make
+    up more than half of all bytes: to search for more takes longer than to parse them.
+    """
     if not _is_plain(content):
         return content
-    for name in names:
-        cut = _without_one(content, name)
-        if cut is None:
+    body = max(content.find(b"<body"), 0)
+    back = _tag(content, b"<back", body)
+    back = len(content) if back < 0 else back
+    parts = [
+        (_spans(content, b"contrib-group", 0, body), b""),
+        # What a table parts stays parted: an empty one takes its place.
+        (_spans(content, b"table", body, back), b"")
+        if captions
+        else (_spans(content, b"table-wrap", body, back), b"<table-wrap/>"),
+        (_unread_end(content, back, captions), b""),
+    ]
+    kept: list[bytes] = []
+    position = 0
+    for spans, replacement in parts:
+        if spans is None:
             return content
-        content = cut
-    return content
+        for start, end in spans:
+            kept += content[position:start], replacement
+            position = end
+    kept.append(content[position:])
+    return b"".join(kept)
 
 
 def _is_plain(content: bytes) -> bool:
@@ -69,27 +82,35 @@ def _only_plain_instructions(content: bytes) -> bool:
     return True
 
 
-def _without_one(content: bytes, name: bytes) -> bytes | None:
-    """None when start and end tags do not match."""
+def _unread_end(content: bytes, back: int, captions: bool) -> list[tuple[int, int]] | None:
+    """The first `back`, of one with appendices only the references; and the figures and tables after it."""
+    if back == len(content):
+        return []
+    end = _end_of_element(content, b"<back", b"</back", back)
+    if end < 0:
+        return None
+    if content.find(b"<app", back, end) >= 0:
+        return _spans(content, b"ref-list", back, len(content))
+    following = [] if captions else _spans(content, b"floats-group", end, len(content))
+    return None if following is None else [(back, end), *following]
+
+
+def _spans(content: bytes, name: bytes, position: int, limit: int) -> list[tuple[int, int]] | None:
+    """Start and end of each outermost element of this name that starts before `limit`; None if one does not end there."""
     opening, closing = b"<" + name, b"</" + name
-    kept = []
-    position = 0
-    while (start := _tag(content, opening, position)) >= 0:
-        end = _end_of_element(content, opening, closing, start)
-        if end < 0:
+    found = []
+    while (start := _tag(content, opening, position, limit)) >= 0:
+        position = _end_of_element(content, opening, closing, start)
+        if not 0 < position <= limit:
             return None
-        kept.append(content[position:start])
-        position = end
-    if not kept:
-        return content
-    kept.append(content[position:])
-    return b"".join(kept)
+        found.append((start, position))
+    return found
 
 
 def _tag(content: bytes, tag: bytes, position: int, end: int | None = None) -> int:
     """Where the next tag of exactly this name starts; -1 for none."""
     start = content.find(tag, position, end)
-    while start >= 0 and content[start + len(tag)] not in _DELIMITERS:
+    while start >= 0 and content[start + len(tag) : start + len(tag) + 1] not in _DELIMITERS:
         start = content.find(tag, start + len(tag), end)
     return start
 

@@ -9,12 +9,13 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 from megatron_bio.corpus.decompression import DecompressedFile
 from megatron_bio.corpus.errors import CorpusError, DamagedFileError
 from megatron_bio.corpus.pmc.license import UNKNOWN, license_in
 
+READ_BUFFER_BYTES: Final = 1 << 20
 MAXIMUM_NUMBER: Final = 200_000_000
 _ACCESSION = re.compile(r"PMC(\d{1,10})")
 _RETRACTED = 0x80
@@ -69,37 +70,34 @@ class FileList:
 def _rows(path: Path) -> Iterator[tuple[int, str, bool]]:
     with (
         DecompressedFile(path) as raw,
-        io.TextIOWrapper(
-            io.BufferedReader(raw, 1 << 20), encoding="utf-8-sig", errors="replace", newline=""
-        ) as lines,
+        io.BufferedReader(raw, READ_BUFFER_BYTES) as content,
+        io.TextIOWrapper(content, encoding="utf-8-sig", errors="replace", newline="") as lines,
     ):
-        first = lines.readline()
-        delimiter = "\t" if "\t" in first or "," not in first else ","
-        header = [_plain(name) for name in next(csv.reader([first], delimiter=delimiter), [])]
-        accession = next((header.index(name) for name in ("accessionid", "pmcid") if name in header), 2)
-        license_column = header.index("license") if "license" in header else -1
-        retracted = header.index("retracted") if "retracted" in header else None
         try:
-            for row in _split(lines, delimiter):
-                match = _ACCESSION.fullmatch(row[accession].strip()) if len(row) > accession else None
-                if match is None or int(match[1]) > MAXIMUM_NUMBER:
-                    continue
-                is_retracted = (
-                    retracted is not None
-                    and len(row) > retracted
-                    and row[retracted].strip().lower() in ("yes", "true", "1")
-                )
-                yield (
-                    int(match[1]),
-                    row[license_column] if len(row) > max(license_column, accession + 1) else "",
-                    is_retracted,
-                )
+            yield from _articles(lines)
         except csv.Error as error:
             raise DamagedFileError(
-                path,
-                "malformed file list",
-                f"expected a list of PMC, found: {error}. Download it again.",
+                path, "malformed file list", f"expected a list of PMC, found: {error}. Download it again."
             ) from error
+
+
+def _articles(lines: TextIO) -> Iterator[tuple[int, str, bool]]:
+    """Number, licence as written, retracted."""
+    first = lines.readline()
+    delimiter = "\t" if "\t" in first or "," not in first else ","
+    header = [_plain(name) for name in next(_split([first], delimiter), [])]
+    accession = next((header.index(name) for name in ("accessionid", "pmcid") if name in header), 2)
+    license_column = header.index("license") if "license" in header else -1
+    retracted = header.index("retracted") if "retracted" in header else None
+    for row in _split(lines, delimiter):
+        match = _ACCESSION.fullmatch(row[accession].strip()) if len(row) > accession else None
+        if match is None or int(match[1]) > MAXIMUM_NUMBER:
+            continue
+        license_ = row[license_column] if len(row) > max(license_column, accession + 1) else ""
+        is_retracted = (
+            retracted is not None and len(row) > retracted and row[retracted].strip().lower() == "yes"
+        )
+        yield int(match[1]), license_, is_retracted
 
 
 def _split(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:

@@ -44,7 +44,7 @@ _BETWEEN_WORDS = re.compile(r"[^a-z0-9.]+")
 _TERM = r"(?:non ?commercial|non ?deriv\w*|no ?deriv\w*|share ?alike|nc|nd|sa)\b"
 _NAMED = re.compile(
     rf"\b(?:attribution|cc ?by|creativecommonsby|creative commons(?= {_TERM}))(?P<terms>(?: (?:and )?{_TERM})*)"
-    r"(?P<rest>.{0,40})"
+    r"(?=(?P<rest>.{0,40}))"
 )
 _VERSION_NEAR = re.compile(r"\b[1-4]\.[05]\b(?P<igo> igo\b)?")
 _ZERO = re.compile(r"\bcc ?0\b|\bcc zero\b|\bcreative commons zero\b")

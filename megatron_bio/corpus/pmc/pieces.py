@@ -17,7 +17,7 @@ from megatron_bio.corpus.errors import DamagedFileError
 from megatron_bio.corpus.extraction.records import Kept, LeftOut, Lost, Piece, Record
 from megatron_bio.corpus.pmc.article import Article, ArticleReader, to_document
 from megatron_bio.corpus.pmc.file_list import FileList
-from megatron_bio.corpus.pmc.license import Choice, is_allowed, strictest
+from megatron_bio.corpus.pmc.license import Choice, family, is_allowed, strictest
 from megatron_bio.corpus.pmc.package import MAXIMUM_ARTICLE_BYTES, TOO_LARGE, Member, Package, is_package
 from megatron_bio.corpus.work_folder import file_identity
 
@@ -221,12 +221,18 @@ def _read(
 def _record(
     article: Article, number: int | None, choices: Choices, listed: Listed | None, name: str
 ) -> Kept | LeftOut:
-    license_, note = _license(article.license, listed)
-    document = to_document(article, number, license_, name, retracted=listed is not None and listed[1])
+    listed_license, retracted = listed if listed is not None else (article.license, False)
+    license_ = strictest([article.license, listed_license]) or article.license
+    extra: dict[str, object] = {"license": license_}
+    if family(listed_license) != family(article.license):
+        extra["license_listed"] = listed_license
+    if retracted:
+        extra["retracted"] = True
+    document = to_document(article, number, name, extra)
     words = document.text.count(" ") + document.text.count("\n") + 1 if document.text else 0
     reason = ""
     if not is_allowed(license_, choices.license):
-        reason = f"licence {license_}{note}"
+        reason = f"licence {license_}{_disagreement(article.license, listed_license)}"
     elif not words:
         reason = "neither abstract nor body"
     elif choices.require_body and not article.body:
@@ -244,9 +250,10 @@ def _record(
     )
 
 
-def _license(stated: str, listed: Listed | None) -> tuple[str, str]:
-    """The stricter of what the article and the list say, and a note where the list is stricter than the article."""
-    if listed is None:
-        return stated, ""
-    stricter = strictest([stated, listed[0]]) or stated
-    return stricter, f" (file list; the article says {stated})" if stricter not in (stated,) else ""
+def _disagreement(stated: str, listed: str) -> str:
+    """What to add to a reason when article and list do not name the same licence."""
+    if family(stated) == family(listed):
+        return ""
+    if strictest([stated, listed]) == stated:
+        return f" (article; the file list says {listed})"
+    return f" (file list; the article says {stated})"

@@ -80,7 +80,7 @@ class XmlContent:
             if declared:
                 name = declared[1].decode().lower()
         try:
-            b"".decode(name)  # Refuses what is known but no encoding of text.
+            "a".encode(name)  # Refuses what is known but no encoding of text.
             name = codecs.lookup(name).name
             if name not in _ALREADY_UTF8:
                 self._decoder = codecs.getincrementaldecoder(name)()

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from megatron_bio.config.extract import ExtractPubmedOptions
 from megatron_bio.corpus.extraction.records import Kept, LeftOut, Record, Withdrawn
@@ -84,7 +85,7 @@ class PubmedFile:
 def extract_pubmed(options: ExtractPubmedOptions) -> None:
     """Writes the documents and the report, see `extract`. Raises CorpusError."""
     paths = expand_inputs(options.inputs)
-    choices = {
+    choices: dict[str, Any] = {
         "all_fields": options.fields == "all",
         "other_abstracts": options.other_abstracts,
         "minimum_words": options.minimum_words,

@@ -5,12 +5,14 @@ Element descriptions: https://www.nlm.nih.gov/bsd/licensee/elements_descriptions
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from megatron_bio.corpus.pubmed.citation import NO_PMID, Citation, UnusableRecord
 
 PLACEHOLDER_TITLES: Final = frozenset({"not available", "in process citation"})
+LONGEST_PLACEHOLDER: Final = 30
+"""Characters, with brackets and points."""
 NO_LABELS: Final = frozenset({"", "UNLABELLED", "UNLABELED", "UNASSIGNED"})
 RETRACTED: Final = "retracted publication"
 LARGEST_NOTICE: Final = 1000
@@ -44,15 +46,15 @@ class Fields:
     version: str = "1"
     title: str = ""
     abstract: Sequence[Section] = ()
-    languages: list[str] = field(default_factory=list)
+    languages: Sequence[str] = ()
     has_all: bool = False
     vernacular_title: str = ""
     journal: str = ""
     date: str = ""
     """All text of PubDate; the first four digits are the year."""
-    publication_types: list[str] = field(default_factory=list)
-    mesh: list[str] = field(default_factory=list)
-    keywords: list[str] = field(default_factory=list)
+    publication_types: Sequence[str] = ()
+    mesh: Sequence[str] = ()
+    keywords: Sequence[str] = ()
     identifiers: Sequence[tuple[str, str]] = ()
     """Kind (`doi`, `pmc`) and value; the first of a kind that is valid counts."""
     relations: Sequence[str] = ()
@@ -73,7 +75,7 @@ def to_citation(fields: Fields) -> Citation | UnusableRecord:
     if len(abstract) < LARGEST_NOTICE and _is_withdrawal(abstract):
         meta["abstract_withdrawn"] = True
     if fields.languages:
-        meta["languages"] = fields.languages
+        meta["languages"] = list(fields.languages)
     if fields.has_all:
         _describe(fields, meta)
     return Citation(
@@ -107,7 +109,7 @@ def _describe(fields: Fields, meta: dict[str, object]) -> None:
         ("keywords", fields.keywords),
     ):
         if values:
-            meta[name] = values
+            meta[name] = list(values)
     for kind, value in fields.identifiers:
         if kind == "doi" and "doi" not in meta and (doi := _DOI.search(value)):
             meta["doi"] = doi[0].lower()
@@ -142,6 +144,8 @@ def joined(sections: Sequence[Section]) -> str:
 
 def without_brackets(title: str) -> tuple[str, bool]:
     """A translated title stands in brackets, `[Title].`; a missing one is `[Not Available].`, here empty."""
+    if len(title) > LONGEST_PLACEHOLDER and not title.startswith("["):
+        return title, False
     core = title.rstrip(". ")
     inner = core
     translated = core.startswith("[") and _closing_bracket(core) == len(core) - 1

@@ -16,6 +16,7 @@ _OPENING = b'<!DOCTYPE piece SYSTEM "none"><piece'
 _CLOSING = b"</piece>"
 _PREFIXES = re.compile(rb"""\sxmlns:[\w.-]+\s*=\s*(?:"[^"<&]*"|'[^'<&]*')""")
 _OWN_ENTITY = re.compile(rb"&(?!lt;|gt;|amp;|quot;|apos;|#)")
+_NO_TEXT = re.compile(rb"<!--.*?-->|<!\[CDATA\[.*?\]\]>|<\?.*?\?>", re.DOTALL)
 
 
 class PieceParser:
@@ -37,7 +38,7 @@ class PieceParser:
         """
         holder = etree.fromstring(b"%b%b%b" % (self._opening, piece, _CLOSING), self._parser)
         if b"&" in piece:
-            named = len(_OWN_ENTITY.findall(piece))
+            named = len(_OWN_ENTITY.findall(_NO_TEXT.sub(b"", piece) if b"<!" in piece or b"<?" in piece else piece))
             if named and named != sum(1 for _ in holder.iter(etree.Entity)):
                 raise UnknownEntityError("expected entities in the text only, found one in an attribute.")
         return holder

@@ -7,15 +7,19 @@ DTD: https://dtd.nlm.nih.gov/ncbi/pubmed/doc/out/250101/
 """
 
 import re
-from typing import Final
+from typing import Any, Final
 
 from lxml import etree
 
-from megatron_bio.corpus.characters import UnknownEntityError, clean
+from megatron_bio.corpus.characters import UnknownEntityError
 from megatron_bio.corpus.markup_text import element_text
 from megatron_bio.corpus.pubmed.fields import YEAR, Fields, Section
 from megatron_bio.corpus.pubmed.parser import PieceParser
+from megatron_bio.corpus.pubmed.plain_text import plain_text, plain_texts
 from megatron_bio.corpus.pubmed.tree import sections
+
+TAG_AND_SPACE_BYTES = 128
+"""More than a tag that is looked for with the white space after it."""
 
 _HEAD = re.compile(
     rb"(?:<PubmedArticle>\s*)?<MedlineCitation(?:\s[^<>&]*)?>\s*"
@@ -25,7 +29,8 @@ _HEAD = re.compile(
     rb'<Article(?: PubModel="[^"<&]*")?>\s*<Journal>'
 )
 _SECTION = re.compile(
-    rb'\s*<AbstractText(?: Label="([^"<&]*)")?(?: NlmCategory="[^"<&]*")?>([^<]*)</AbstractText>'
+    rb'\s*<AbstractText(?: Label="([^"<&]*)")?(?: NlmCategory="[^"<&]*")?>([^<]*'
+    rb"(?:</?(?:i|b|u|su[bp])>[^<]*)*)</AbstractText>"
 )
 _COPYRIGHT = re.compile(rb"\s*(?:<CopyrightInformation>[^<]*</CopyrightInformation>\s*)?</Abstract>")
 _LANGUAGE = re.compile(rb"\s*<Language>([^<&]*)</Language>")
@@ -40,11 +45,6 @@ _DESCRIPTOR = re.compile(rb"<MeshHeading>\s*<DescriptorName(?:\s[^<>&]*)?>([^<]*
 _KEYWORD = re.compile(rb"<Keyword(?:\s[^<>&]*)?>([^<]*)</Keyword>")
 _IDENTIFIER = re.compile(rb'<ArticleId IdType="([^"<&]*)">([^<]*)</ArticleId>')
 _OTHER_ID = re.compile(rb'<OtherID(?: Source="[^"<&]*")?>([^<]*)</OtherID>')
-_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
-_LIST_MARKS = re.compile(rb"&|  |]]>")
-_NOT_PRINTABLE: Final = bytes((*range(32), *range(127, 256)))
-TAG_AND_SPACE_BYTES = 128
-"""More than a tag that is looked for with the white space after it."""
 
 
 class _UnusualError(Exception):
@@ -57,205 +57,173 @@ def usual_fields(xml: bytes, all_fields: bool, parser: PieceParser) -> Fields | 
     `xml` holds no comment, CDATA section or instruction.
     """
     try:
-        return _UsualRecord(xml, parser).fields(all_fields)
+        return _fields(xml, all_fields, parser)
     except (_UnusualError, UnicodeDecodeError, UnknownEntityError, etree.XMLSyntaxError):
         return None
 
 
-class _UsualRecord:
-    __slots__ = ("article_end", "at", "parser", "xml")
-
-    def __init__(self, xml: bytes, parser: PieceParser) -> None:
-        self.xml = xml
-        self.parser = parser
-        self.at = 0
-        """How far it was read."""
-        self.article_end = 0
-
-    def fields(self, all_fields: bool) -> Fields:
-        xml = self.xml
-        head = _HEAD.match(xml)
-        if head is None:
-            raise _UnusualError
-        title = self.find(b"<ArticleTitle>", head.end())
-        if title < 0:
-            raise _UnusualError
-        self.require_before(title, (b"</Journal>",))
-        title_end = self.find(b"</ArticleTitle>", title)
-        self.article_end = article_end = self.find(b"</Article>", title_end)
-        citation_end = self.find(b"</MedlineCitation>", article_end)
-        if title_end < 0 or article_end < 0 or citation_end < 0:
-            raise _UnusualError
-        version, pmid = head.groups()
-        fields = Fields(pmid=pmid.decode(), version=version.decode() if version else "1", has_all=all_fields)
-        fields.title = self.text(title, b"<ArticleTitle>", title_end)
-        self.at = title_end
-        abstract = xml.find(b"<Abstract", title_end, article_end)
-        if abstract >= 0:
-            self.require_before(abstract, _BEFORE_ABSTRACT)
-            fields.abstract = self.abstract(abstract)
-        fields.languages = self.languages()
-        if all_fields:
-            self.describe_article(fields, head.end(), title, abstract if abstract >= 0 else article_end)
-            self.describe_record(fields, citation_end)
-        return fields
-
-    def find(self, tag: bytes, begin: int) -> int:
-        return self.xml.find(tag, begin)
-
-    def require_before(self, position: int, tags: tuple[bytes, ...]) -> None:
-        """Gives up unless the last tag before `position` is one of `tags`."""
-        if not self.xml[max(0, position - TAG_AND_SPACE_BYTES) : position].rstrip().endswith(tags):
-            raise _UnusualError
-
-    def text(self, begin: int, tag: bytes, end: int) -> str:
-        """The text of the element whose start tag `tag` is at `begin` and whose end tag is at `end`."""
-        inner = self.xml[begin + len(tag) : end]
-        if b"<" not in inner:
-            text = _plain(inner)
-            if text is not None:
-                return text
-        return element_text(self.parser.elements(self.xml[begin : end + len(tag) + 1])[0])
-
-    def abstract(self, begin: int) -> list[Section]:
-        end = self.xml.find(b"</Abstract>", begin, self.article_end)
-        if end < 0 or not self.xml.startswith(b"<Abstract>", begin):
-            raise _UnusualError
-        found: list[Section] = []
-        at = begin + len(b"<Abstract>")
-        while section := _SECTION.match(self.xml, at):
-            label, text = section.groups()
-            plain, name = _plain(text), _plain(label) if label else ""
-            if plain is None or name is None:
-                break
-            if plain:
-                found.append((name, plain))
-            at = section.end()
-        self.at = end + len(b"</Abstract>")
-        if _COPYRIGHT.match(self.xml, at):
-            return found
-        return sections(self.parser.elements(self.xml[begin : self.at])[0])
-
-    def languages(self) -> list[str]:
-        begin = self.xml.find(b"<Language", self.at, self.article_end)
-        if begin < 0:
-            return []
-        self.require_before(begin, _BEFORE_LANGUAGE)
-        found = []
-        self.at = begin
-        while language := _LANGUAGE.match(self.xml, self.at):
-            found.append(language[1])
-            self.at = language.end()
-        if self.xml.find(b"<Language", self.at, self.article_end) >= 0:
-            raise _UnusualError
-        return _plain_list(found)
-
-    def describe_article(self, fields: Fields, journal_at: int, title: int, locations_end: int) -> None:
-        xml = self.xml
-        journal = xml[journal_at:title]
-        names = self.all_of(_JOURNAL, b"<Title", journal)
-        if len(names) > 1:
-            raise _UnusualError
-        fields.journal = _plain_list(names)[0] if names and names[0].strip() else ""
-        if b"<PubDate" in journal:
-            date = _DATE.search(journal)
-            fields.date = date[1].decode() if date else ""
-            if not YEAR.search(fields.date):
-                raise _UnusualError
-        types = xml.find(b"<PublicationType", self.at, self.article_end)
-        if types >= 0:
-            types_end = xml.find(b"</PublicationTypeList>", types, self.article_end)
-            if types_end < 0 or not xml.startswith(b"<PublicationTypeList>", types):
-                raise _UnusualError
-            region = xml[types + len(b"<PublicationTypeList>") : types_end]
-            fields.publication_types = _plain_list(self.all_of(_TYPE, b"<PublicationType", region))
-            self.at = types_end
-            if xml.find(b"<PublicationType", types_end, self.article_end) >= 0:
-                raise _UnusualError
-        vernacular = xml.find(b"<VernacularTitle", self.at, self.article_end)
-        if vernacular >= 0:
-            vernacular_end = xml.find(b"</VernacularTitle>", vernacular, self.article_end)
-            if vernacular_end < 0 or not xml.startswith(b"<VernacularTitle>", vernacular):
-                raise _UnusualError
-            fields.vernacular_title = self.text(vernacular, b"<VernacularTitle>", vernacular_end)
-        locations = xml[xml.find(b"</ArticleTitle>", title) : locations_end]
-        fields.identifiers = [
-            (kind.decode(), _plain_list([value])[0])
-            for kind, valid, value in self.all_of(_LOCATION, b"<ELocationID", locations)
-            if valid == b"Y" and kind == b"doi" and value.strip()
-        ]
-
-    def describe_record(self, fields: Fields, citation_end: int) -> None:
-        xml, begin = self.xml, self.article_end
-        if (
-            xml.find(b"<OtherAbstract", begin, citation_end) >= 0
-            or xml.find(b"RetractionIn", begin, citation_end) >= 0
-        ):
-            raise _UnusualError
-        mesh = xml.find(b"<MeshHeadingList", begin, citation_end)
-        if mesh >= 0:
-            mesh_end = xml.rfind(b"</MeshHeadingList>", mesh, citation_end)
-            fields.mesh = _plain_list(self.all_of(_DESCRIPTOR, b"<DescriptorName", xml[mesh:mesh_end]))
-        keywords = xml.find(b"<KeywordList", begin, citation_end)
-        if keywords >= 0:
-            region = xml[keywords:citation_end]
-            found = _KEYWORD.findall(region)
-            if len(found) != region.count(b"</Keyword>"):
-                raise _UnusualError
-            fields.keywords = _plain_list(found)
-        others = xml.find(b"<OtherID", begin, citation_end)
-        other_ids = self.all_of(_OTHER_ID, b"<OtherID", xml[others:citation_end]) if others >= 0 else []
-        own = xml.find(b"<ArticleIdList", citation_end)
-        identifiers: list[tuple[bytes, bytes]] = []
-        if own >= 0:
-            self.require_before(own, _BEFORE_IDENTIFIERS)
-            own_end = xml.find(b"</ArticleIdList>", own)
-            identifiers = self.all_of(_IDENTIFIER, b"<ArticleId ", xml[own:own_end])
-        identifiers = [pair for pair in identifiers if pair[0] in (b"doi", b"pmc") and pair[1].strip()]
-        fields.identifiers = [
-            *(
-                (kind.decode(), value)
-                for kind, value in zip(
-                    [kind for kind, _ in identifiers],
-                    _plain_list([value for _, value in identifiers]),
-                    strict=True,
-                )
-            ),
-            *fields.identifiers,
-            *(("pmc", value) for value in _plain_list(other_ids)),
-        ]
-
-    @staticmethod
-    def all_of(pattern: re.Pattern[bytes], begin_tag: bytes, region: bytes) -> list:
-        """What `pattern` finds in the region; gives up if it does not match every element that begins with the tag."""
-        found = pattern.findall(region)
-        if len(found) != region.count(begin_tag):
-            raise _UnusualError
-        return found
-
-
-def _plain(piece: bytes) -> str | None:
-    """The cleaned text of a piece without tags; None if it holds what only a parser should judge."""
-    if b"]" in piece and b"]]>" in piece:
+def _fields(xml: bytes, all_fields: bool, parser: PieceParser) -> Fields | None:
+    head = _HEAD.match(xml)
+    if head is None:
         return None
-    text = piece.decode()
-    if b"&" in piece:
-        text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", '"').replace("&apos;", "'")
-        if text.count("&") != text.count("&amp;"):
+    find = xml.find
+    title = find(b"<ArticleTitle>", head.end())
+    title_end = find(b"</ArticleTitle>", title)
+    # The bytes are passed over once: a language comes after the abstract and the authors, near the end of the article.
+    language = find(b"<Language>", title_end)
+    article_end = find(b"</Article>", language)
+    if title < 0 or title_end < 0 or language < 0 or article_end < 0:
+        return None
+    _require_before(xml, title, b"</Journal>")
+    _require_before(xml, language, _BEFORE_LANGUAGE)
+    version, pmid = head.groups()
+    fields = Fields(
+        pmid=pmid.decode(),
+        version=version.decode() if version else "1",
+        title=_text(xml, title, b"<ArticleTitle>", title_end, parser),
+        has_all=all_fields,
+    )
+    abstract = find(b"<Abstract", title_end, language)
+    if abstract >= 0:
+        _require_before(xml, abstract, _BEFORE_ABSTRACT)
+        fields.abstract = _abstract(xml, abstract, language, parser)
+    at = language + len(b"<Language>eng</Language>")
+    if xml.startswith(b"<Language>eng</Language>", language) and find(b"<Language", at, article_end) < 0:
+        fields.languages = ("eng",)
+    else:
+        languages = []
+        at = language
+        while found := _LANGUAGE.match(xml, at):
+            languages.append(found[1])
+            at = found.end()
+        if find(b"<Language", at, article_end) >= 0:
             return None
-        text = text.replace("&amp;", "&")
-    if len(piece.translate(None, _NOT_PRINTABLE)) == len(piece):
-        # As `clean` does it, for what is only printable ASCII.
-        return " ".join(text.split()) if "  " in text else text.strip(" ")
-    return None if _FORBIDDEN.search(text) else clean(text)
+        fields.languages = _texts(languages)
+    if all_fields:
+        locations = xml[title_end : language if abstract < 0 else abstract]
+        _describe_content(xml[head.end() : title], locations, xml[at:article_end], fields, parser)
+        citation_end = find(b"</MedlineCitation>", article_end)
+        if citation_end < 0:
+            return None
+        _describe_record(xml, article_end, citation_end, fields)
+    return fields
 
 
-def _plain_list(pieces: list[bytes]) -> list[str]:
-    """The cleaned texts that are not empty."""
-    joined = b"<".join(pieces)
-    if len(joined.translate(None, _NOT_PRINTABLE)) == len(joined) and not _LIST_MARKS.search(joined):
-        return [text for item in joined.decode().split("<") if (text := item.strip(" "))]
-    texts = [_plain(piece) for piece in pieces]
-    if None in texts:
+def _abstract(xml: bytes, begin: int, limit: int, parser: PieceParser) -> list[Section]:
+    end = xml.find(b"</Abstract>", begin, limit)
+    if end < 0 or not xml.startswith(b"<Abstract>", begin):
         raise _UnusualError
-    return [text for text in texts if text]
+    found: list[Section] = []
+    at = begin + len(b"<Abstract>")
+    while section := _SECTION.match(xml, at):
+        label, inner = section.groups()
+        text, name = plain_text(inner), plain_text(label) if label else ""
+        if text is None or name is None:
+            break
+        if text:
+            found.append((name, text))
+        at = section.end()
+    if _COPYRIGHT.match(xml, at):
+        return found
+    return sections(parser.elements(xml[begin : end + len(b"</Abstract>")])[0])
+
+
+def _describe_content(
+    journal: bytes, locations: bytes, after_language: bytes, fields: Fields, parser: PieceParser
+) -> None:
+    """What an Article says beside title, abstract and languages."""
+    names = _all_of(_JOURNAL, b"<Title", journal)
+    if len(names) > 1:
+        raise _UnusualError
+    if names:
+        fields.journal = "".join(_texts(names))
+    if b"<PubDate" in journal:
+        date = _DATE.search(journal)
+        fields.date = date[1].decode() if date else ""
+        if not YEAR.search(fields.date):
+            raise _UnusualError
+    types = after_language.find(b"<PublicationType")
+    if types >= 0:
+        types_end = after_language.find(b"</PublicationTypeList>", types)
+        if types_end < 0 or not after_language.startswith(b"<PublicationTypeList>", types):
+            raise _UnusualError
+        region = after_language[types + len(b"<PublicationTypeList>") : types_end]
+        fields.publication_types = _texts(_all_of(_TYPE, b"<PublicationType", region))
+        if after_language.find(b"<PublicationType", types_end) >= 0:
+            raise _UnusualError
+    title = after_language.find(b"<VernacularTitle")
+    if title >= 0:
+        title_end = after_language.find(b"</VernacularTitle>", title)
+        if title_end < 0 or not after_language.startswith(b"<VernacularTitle>", title):
+            raise _UnusualError
+        fields.vernacular_title = _text(after_language, title, b"<VernacularTitle>", title_end, parser)
+    fields.identifiers = [
+        ("doi", text)
+        for kind, is_valid, value in _all_of(_LOCATION, b"<ELocationID", locations)
+        if kind == b"doi" and is_valid == b"Y"
+        for text in _texts([value])
+    ]
+
+
+def _describe_record(xml: bytes, article_end: int, citation_end: int, fields: Fields) -> None:
+    """What stands behind the Article."""
+    find = xml.find
+    citation = xml[article_end:citation_end]
+    if b"<OtherAbstract" in citation or b"RetractionIn" in citation:
+        raise _UnusualError
+    mesh = citation.find(b"<MeshHeadingList")
+    if mesh >= 0:
+        mesh_end = citation.rfind(b"</MeshHeadingList>")
+        fields.mesh = _texts(_all_of(_DESCRIPTOR, b"<DescriptorName", citation[mesh:mesh_end]))
+    keywords = citation.find(b"<KeywordList", max(mesh, 0))
+    if keywords >= 0:
+        found = _KEYWORD.findall(citation, keywords)
+        if len(found) != citation.count(b"</Keyword>"):
+            raise _UnusualError
+        fields.keywords = _texts(found)
+    identifiers: list[tuple[str, str]] = []
+    own = find(b"<ArticleIdList", citation_end)
+    if own >= 0:
+        _require_before(xml, own, _BEFORE_IDENTIFIERS)
+        region = xml[own : find(b"</ArticleIdList>", own)]
+        identifiers += [
+            (kind.decode(), text)
+            for kind, value in _all_of(_IDENTIFIER, b"<ArticleId ", region)
+            if kind in (b"doi", b"pmc")
+            for text in _texts([value])
+        ]
+    identifiers += fields.identifiers
+    other = citation.find(b"<OtherID")
+    if other >= 0:
+        values = _texts(_all_of(_OTHER_ID, b"<OtherID", citation[other:]))
+        identifiers += [("pmc", value) for value in values]
+    fields.identifiers = identifiers
+
+
+def _text(xml: bytes, begin: int, tag: bytes, end: int, parser: PieceParser) -> str:
+    """The text of the element whose start tag `tag` is at `begin` and whose end tag is at `end`."""
+    text = plain_text(xml[begin + len(tag) : end])
+    if text is None:
+        text = element_text(parser.elements(xml[begin : end + len(tag) + 1])[0])
+    return text
+
+
+def _texts(pieces: list[bytes]) -> list[str]:
+    texts = plain_texts(pieces)
+    if texts is None:
+        raise _UnusualError
+    return texts
+
+
+def _all_of(pattern: re.Pattern[bytes], begin_tag: bytes, region: bytes) -> list[Any]:
+    """What `pattern` finds in the region; gives up if it does not match every element that begins with the tag."""
+    found = pattern.findall(region)
+    if len(found) != region.count(begin_tag):
+        raise _UnusualError
+    return found
+
+
+def _require_before(xml: bytes, position: int, tags: bytes | tuple[bytes, ...]) -> None:
+    """Gives up unless the last tag before `position` is one of `tags`."""
+    if not xml[max(0, position - TAG_AND_SPACE_BYTES) : position].rstrip().endswith(tags):
+        raise _UnusualError

@@ -61,27 +61,40 @@ class RecordSplitter:
         top = "|".join(sorted(RECORDS - inner)).encode()
         self.record_end = re.compile(rb"</(?:%b)\s*>" % top)
         """Matches where a record ends."""
+        self._swallowed = re.compile(
+            rb"</(?:%b)\s*>\s*<(?:!--|/(?:%b)|(?:%b)(?=[\s/>]))" % (top, _SET, top)
+            + rb"|<(?:%b)(?:\s[^<>]*)?>\s*<(?:!--|MedlineCitation|BookDocument|PMID)" % top
+        )
+        """What no comment or section inside of a record holds, unless the place where it ends is damaged."""
         self._next = re.compile(rb"<(?:%b)(?=[\s/>])|</(?:%b)\s*>" % (top, _SET))
         self._marks = {
-            name: re.compile(rb"<!--|<!\[CDATA\[|<\?|<!|</%b\s*>|<(?:%b)(?=[\s/>])" % (name.encode(), top))
+            name: re.compile(
+                rb"<!--|<!\[CDATA\[|<\?|<!|</(?:%b)\s*>|</%b\s*>|<(?:%b)(?=[\s/>])"
+                % (_SET, name.encode(), top)
+            )
             for name in RECORDS
         }
 
     def __iter__(self) -> Iterator[RawRecord | Damage]:
         window = self._window
+        is_set = self.root.name in SETS
         while True:
             buffer, at = window.buffer, window.at
             start = _START.match(buffer, at)
             if start and self._is_open:
                 name, begin_tag, end_tag = _TAGS[start[1]]
-                begin, inside = start.start(1) - 1, start.end()
+                begin, inside = start.span(1)
                 end = buffer.find(end_tag, inside)
+                if end < 0 and buffer.find(begin_tag, inside) < 0 and window.read_on():
+                    continue
                 if (
                     end >= 0
                     and buffer.find(begin_tag, inside, end) < 0
                     and not _has_marks(buffer, inside, end)
                 ):
-                    yield self._record(name, begin, end + len(end_tag))
+                    window.at = end + len(end_tag)
+                    self._is_open = is_set
+                    yield RawRecord(name, buffer[begin - 1 : window.at], window.base + begin - 1)
                     continue
             if len(buffer) - at < TAG_BYTES and window.read_on():
                 continue
@@ -145,18 +158,19 @@ class RecordSplitter:
             return self._record(name, begin, empty.end())
         at, mark = begin + 1, None
         while mark := self._marks[name].search(buffer, at):
-            if mark[0].startswith(b"</"):
+            if mark[0].startswith(b"</") and not _SET_END.match(mark[0]):
                 return self._record(name, begin, mark.end())
             if len(buffer) - mark.start() < TAG_BYTES and not window.is_all:
                 break
             end = _mark_end(buffer, mark.start())
-            if end < 0:
+            if end < 0 or self._swallowed.search(buffer, mark.start(), end):
                 found = _shown(buffer, mark.start())
                 return self._broken(begin, f"expected </{name}> or sound XML before it, found {found}")
             if end == 0:
                 break
             at = end
-        if window.read_on():
+        was_all = window.is_all
+        if window.read_on() or was_all != window.is_all:
             return None
         if mark is not None or not window.is_all:
             limit = (
@@ -164,7 +178,7 @@ class RecordSplitter:
             )
             return self._broken(begin, f"expected </{name}> {limit}, found none")
         window.at, self._is_open = len(buffer), False
-        return None if window.failure else self._ends_early(begin, 1)
+        return None if window.failure else self._ends_early(begin, 1, name)
 
     def _gap(self) -> RawRecord | Damage | None:
         """Something between the records that is none, or behind the root."""
@@ -211,9 +225,9 @@ class RecordSplitter:
         begin = window.buffer.rfind(b"<", max(window.at, len(window.buffer) - TAG_BYTES))
         return begin if begin >= 0 else len(window.buffer)
 
-    def _ends_early(self, position: int, records: int) -> Damage:
-        name = f"</{self.root.name}>"
-        return Damage(self._window.base + position, f"expected {name}, found the end of the file", records)
+    def _ends_early(self, position: int, records: int, name: str = "") -> Damage:
+        story = f"expected </{name or self.root.name}>, found the end of the file"
+        return Damage(self._window.base + position, story, records)
 
 
 def _has_marks(buffer: bytes, begin: int, end: int) -> bool:

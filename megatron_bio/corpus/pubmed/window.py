@@ -22,7 +22,7 @@ class Window:
         """Why the content ends early."""
 
     def read_on(self) -> bool:
-        """Lets in at least as much as is at hand and not used; false when there is no more, or too much is at hand."""
+        """Lets in as much as is at hand and not used; false, and nothing changes, when there is no more or too much is at hand."""
         wanted, got = len(self.buffer) - self.at, 0
         if self.is_all or wanted > LARGEST_BYTES:
             return False
@@ -34,6 +34,8 @@ class Window:
         except DamagedFileError as failure:
             self.failure = failure
         self.is_all = got <= wanted
+        if not got:
+            return False
         self.base += self.at
         self.buffer, self.at = b"".join(pieces), 0
-        return got > 0
+        return True

@@ -60,7 +60,7 @@ def find_inputs(names: Sequence[str]) -> Inputs:
         for file in found:
             if not file.path.is_file():
                 raise CorpusError(f"{file.path}: expected a file, because {MANIFEST} names it, found none.")
-            files.setdefault(file.path, file)
+            files.setdefault(file.path.resolve(), file)
     return Inputs(files=list(files.values()), drops=list(drops.values()))
 
 

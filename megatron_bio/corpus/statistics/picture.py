@@ -130,6 +130,8 @@ def _lengths(panel: Axes, counts: Counts, colours: Mapping[str, str]) -> None:
 
 
 def _years(panel: Axes, amounts: Mapping[str, Amount]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     panel.set_title("documents by year", loc="left", fontsize=12)
     years = {
         int(name): amount.documents for name, amount in amounts.items() if name.isdecimal() and len(name) == 4
@@ -138,7 +140,7 @@ def _years(panel: Axes, amounts: Mapping[str, Amount]) -> None:
         _say(panel, "not stated")
         return
     panel.bar(list(years), list(years.values()), width=0.9, color=COLOURS[0])
-    panel.xaxis.get_major_locator().set_params(integer=True)
+    panel.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     panel.yaxis.set_major_formatter(lambda value, position: _short(value))
     without = sum(amount.documents for amount in amounts.values()) - sum(years.values())
     if without:

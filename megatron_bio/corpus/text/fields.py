@@ -13,7 +13,9 @@ from megatron_bio.corpus.extraction.records import LeftOut, Record
 from megatron_bio.corpus.json_lines import parse_string, shown
 
 DEFAULT_ID_KEY = "id"
+NAMES_OF_LISTS = frozenset({"languages", "publication_types", "mesh", "keywords"})
 LARGEST_DEPTH = 32
+LARGEST_WHOLE_FLOAT = 1 << 53
 _MISSING = object()
 
 
@@ -44,7 +46,7 @@ class DocumentKeys:
         if text is None:
             return LeftOut(key=None, version=1, reason="no text")
         title = value_at(fields, self.title)
-        meta = {name: plain(value_at(fields, key)) for name, key in self.meta.items()}
+        meta = {name: _in_form(name, plain(value_at(fields, key))) for name, key in self.meta.items()}
         document = Document(
             id=self._id(path, number, fields, file_id),
             title="" if _is_empty(title) else _text(path, number, self.title, title),
@@ -61,8 +63,8 @@ class DocumentKeys:
 
     def _id(self, path: Path, number: int, fields: Mapping[str, object], file_id: str) -> str:
         value = value_at(fields, self.id)
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)  # pandas turns a column of whole numbers with gaps into floats
+        if isinstance(value, float):
+            value = _whole_number(value)
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
         if not _is_empty(value):
@@ -82,10 +84,12 @@ def value_at(fields: Mapping[str, object], key: str) -> object:
 
 
 def plain(value: object, depth: int = 0) -> object:
-    """What JSON can hold: dates by ISO 8601, numbers that are none and missing values as None, all else as text."""
+    """What JSON can hold: dates by ISO 8601, whole floats as whole numbers, NaN as None, all else as text."""
     if value is _MISSING or (isinstance(value, float) and not math.isfinite(value)):
         return None
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if isinstance(value, float):
+        return _whole_number(value)
+    if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, (datetime, date, time)):
         return value.isoformat()
@@ -98,6 +102,16 @@ def plain(value: object, depth: int = 0) -> object:
     if isinstance(value, (list, tuple)):
         return [plain(inside, depth + 1) for inside in value]
     return str(value)
+
+
+def _in_form(name: str, value: object) -> object:
+    """One language as a list of one, as all sources give it."""
+    return [value] if name in NAMES_OF_LISTS and isinstance(value, str) else value
+
+
+def _whole_number(value: float) -> float | int:
+    """2001 for 2001.0: pandas turns a column of whole numbers with gaps into floats."""
+    return int(value) if value.is_integer() and abs(value) < LARGEST_WHOLE_FLOAT else value
 
 
 def _text(path: Path, number: int, key: str, value: object) -> str:

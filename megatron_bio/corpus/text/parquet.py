@@ -56,7 +56,7 @@ class RowGroupPiece:
     @property
     def identity(self) -> object:
         """As `Piece`."""
-        return [*file_identity(self.path), self.group]
+        return [self.file_id, *file_identity(self.path), self.group]
 
     def records(self) -> Iterator[Record]:
         """As `Piece`."""

@@ -41,7 +41,7 @@ class WholeFilesPiece:
     @property
     def identity(self) -> object:
         """As `Piece`."""
-        return [file_identity(path) for path, _ in self.files]
+        return [[identifier, *file_identity(path)] for path, identifier in self.files]
 
     @property
     def progress_bytes(self) -> int:

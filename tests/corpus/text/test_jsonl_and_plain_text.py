@@ -25,7 +25,7 @@ def test_jsonl_with_keys_of_its_own(tmp_path: Path, from_text: Run) -> None:
     path = tmp_path / "notes.json"
     path.write_bytes(
         jsonl(
-            {"body": "one word", "head": "T", "uid": 7, "pub": {"year": 2001}, "n": 1.5, "unused": "x"},
+            {"body": "one word", "head": "T", "uid": 7, "pub": {"year": 2001}, "n": 1.5, "language": "eng"},
             {"body": "two", "head": None, "uid": "b", "pub": None, "n": float("nan")},
             {"body": "three", "uid": 3.0, "pub.year": 1999, "lists": [1, {"a": None}]},
         )
@@ -35,7 +35,7 @@ def test_jsonl_with_keys_of_its_own(tmp_path: Path, from_text: Run) -> None:
         text_key="body",
         title_key="head",
         id_key="uid",
-        meta_keys=["year=pub.year", "n", "lists"],
+        meta_keys=["year=pub.year", "n", "lists", "languages=language"],
         source="notes",
     )
     assert [(document.id, document.title, document.text) for document in documents] == [
@@ -44,7 +44,7 @@ def test_jsonl_with_keys_of_its_own(tmp_path: Path, from_text: Run) -> None:
         ("3", "", "three"),
     ]
     assert [document.meta for document in documents] == [
-        {"year": 2001, "n": 1.5},
+        {"year": 2001, "n": 1.5, "languages": ["eng"]},
         {},
         {"year": 1999, "lists": [1, {"a": None}]},
     ]
@@ -136,13 +136,18 @@ def test_a_file_is_a_document(tmp_path: Path, from_text: Run) -> None:
 
 def test_a_blank_line_or_a_line_end_separates_documents(tmp_path: Path, from_text: Run) -> None:
     path = tmp_path / "a.txt"
-    path.write_bytes(b"\n\none\ntwo\n \t\n\nthree\r\n\r\n\r\n  four\nfive")
+    content = b"\n\none\ntwo\n \t\n\nthree\r\n\r\n\r\n  four\nfive"
+    path.write_bytes(content)
     documents, _ = from_text(path, document_separator="blank-line")
     assert [(document.id, document.text) for document in documents] == [
         ("a.txt:3", "one\ntwo"),
         ("a.txt:7", "three"),
         ("a.txt:10", "four\nfive"),
     ]
+    path.write_bytes(b" \none\n\n\ttwo")
+    documents, _ = from_text(path, document_separator="blank-line")
+    assert [document.id for document in documents] == ["a.txt:2", "a.txt:4"]
+    path.write_bytes(content)
     documents, _ = from_text(path, document_separator="line")
     assert [(document.id, document.text) for document in documents] == [
         *(
@@ -163,7 +168,7 @@ def test_batches_change_nothing(
     path = tmp_path / "a.txt"
     paragraphs = [
         "\n".join(f"line {number} {'x' * (number * 37 % 150 + 1)}" for _ in range(number % 4 + 1))
-        for number in range(150)
+        for number in range(60)
     ]
     path.write_text("".join(f"{text}\n{' ' * (number % 3)}\n" for number, text in enumerate(paragraphs)))
     cut, _ = from_text(path, document_separator=separator)
@@ -172,6 +177,32 @@ def test_batches_change_nothing(
     assert cut == whole
     if separator == "blank-line":
         assert [document.text for document in whole] == paragraphs
+
+
+def test_documents_longer_than_a_batch(
+    tmp_path: Path, from_text: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("megatron_bio.corpus.line_batches.BATCH_BYTES", 100)
+    monkeypatch.setattr("megatron_bio.corpus.line_batches.LONGEST_RECORD_BYTES", 1_000)
+    path = tmp_path / "a.txt"
+    path.write_text("\n\n".join(f"{number} {'x' * 300}" for number in range(20)))
+    for separator in ("blank-line", "line"):
+        documents, _ = from_text(path, document_separator=separator)
+        assert [document.id for document in documents] == [f"a.txt:{2 * number + 1}" for number in range(20)]
+
+
+def test_files_of_all_kinds_in_one_run_keep_their_order(
+    tmp_path: Path, from_text: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("megatron_bio.corpus.text.whole_files.MOST_FILES", 4)
+    paths = []
+    for number in range(23):
+        paths.append(tmp_path / str(number))
+        paths[-1].write_text(f'{{"text": "{number}"}}' if number in (6, 7, 15) else f"text {number}")
+    documents, report = from_text(*paths)
+    assert [document.text.split()[-1] for document in documents] == [str(number) for number in range(23)]
+    assert [document.id for document in documents][5:8] == ["5", "6:1", "7:1"]
+    assert report["kept"] == 23
 
 
 def test_files_of_one_name_need_another_id(tmp_path: Path, from_text: Run) -> None:

@@ -37,7 +37,7 @@ def start(tmp_path: Path, verb: str, inputs: Sequence[Path], output: Path) -> su
 
 def wait_for_parts(folder: Path, count: int, process: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + SECONDS
-    while len(list(folder.glob("*.npz"))) < count and process.poll() is None:
+    while len(list(folder.glob("*.table"))) < count and process.poll() is None:
         assert time.monotonic() < end, "no parts were made"
         time.sleep(0.002)
 
@@ -63,7 +63,7 @@ def test_kill_and_resume(tmp_path: Path, verb: str) -> None:
     output = tmp_path / "killed.jsonl.zst"
     folder = tmp_path / "killed.jsonl.zst.unfinished"
     kills = 0
-    for parts in (1, 9, 30):
+    for parts in (1, 20):
         process = start(tmp_path, verb, inputs, output)
         wait_for_parts(folder, parts, process)
         if process.poll() is None:

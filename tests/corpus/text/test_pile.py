@@ -125,6 +125,14 @@ def test_the_quick_look_never_differs_from_parsing(
     assert quick is None or [quick] == subsets_of(fields)
 
 
+def test_the_quick_look_is_not_deceived_by_quotes_inside_keys() -> None:
+    for key in ('x"meta', '\\"meta', '", "meta'):
+        line = json.dumps({"text": "a", key: {"pile_set_name": "ArXiv"}}).encode()
+        assert subset_at_end(line) is None and subsets_of(json.loads(line)) == []
+    line = json.dumps({"text": "a", "x": {"y": 'z"meta": {"pile_set_name": "ArXiv'}}).encode()
+    assert subset_at_end(line) is None
+
+
 def test_the_quick_look_finds_every_subset_as_the_archive_writes_it() -> None:
     for subset in PILE_SUBSETS:
         assert subset_at_end(archive_line("text" * 500, subset).removesuffix(b"\n")) == subset
@@ -170,6 +178,22 @@ def test_bad_lines_stop_or_are_counted(tmp_path: Path, from_pile: Callable[..., 
     assert [loss["message"][:7] for loss in report["losses"]] == ["line 2:", "line 3:", "line 4:", "line 5:"]
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"PAR1....PAR1", "found a Parquet copy"), (b"", "empty"), (b"PK\x03\x04", "found a zip archive")],
+)
+def test_other_files_are_named(
+    tmp_path: Path, from_pile: Callable[..., Any], content: bytes, message: str
+) -> None:
+    good = write_archive(tmp_path / "00.zst", archive_line("text", "PubMed Central"))
+    other = tmp_path / "other"
+    other.write_bytes(content)
+    with pytest.raises(DamagedFileError, match=f"other: .*{message}"):
+        from_pile(good, other)
+    with pytest.raises(IncompleteResultError, match=message):
+        from_pile(other, good, on_error="keep")
+
+
 @pytest.mark.parametrize("frames", [1, 7])
 def test_a_truncated_file_keeps_the_lines_before(
     tmp_path: Path, from_pile: Callable[..., Any], frames: int
@@ -206,9 +230,9 @@ def test_batches_and_workers_change_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("small_batches")
 def test_line_numbers_go_on_over_batches(tmp_path: Path, from_pile: Callable[..., Any]) -> None:
-    lines = [archive_line("x" * (number * 7 % 400), "PubMed Central") for number in range(1, 200)]
+    lines = [archive_line("x" * (number * 7 % 400), "PubMed Central") for number in range(1, 80)]
     documents, report = from_pile(write_archive(tmp_path / "a.zst", *lines))
     assert [(document.id, len(document.text)) for document in documents] == [
-        (f"pile:a.zst:{number}", number * 7 % 400) for number in range(1, 200) if number * 7 % 400
+        (f"pile:a.zst:{number}", number * 7 % 400) for number in range(1, 80) if number * 7 % 400
     ]
-    assert report["records_read"] == 199
+    assert report["records_read"] == 79
