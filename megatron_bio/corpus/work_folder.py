@@ -67,10 +67,12 @@ class WorkFolder:
         shutil.rmtree(self.path)
 
     def _clear(self, output: Path, everything: bool) -> None:
-        stale = [path for path in self.path.iterdir() if everything or path.name.endswith(".tmp")]
+        stale = list(self.path.iterdir() if everything else self.path.rglob("*.tmp"))
         stale += [path for path in output.parent.iterdir() if _is_temporary(path.name, output.name)]
         for path in stale:
-            if path.name != LOCK:
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != LOCK:
                 path.unlink(missing_ok=True)
 
 
