@@ -108,7 +108,7 @@ def test_a_failed_step_ends_the_run_and_is_tried_again(steps, tmp_path: Path) ->
             steps.run_steps([python(steps, "print(1)"), python(steps, "raise SystemExit(3)")], tmp_path)
 
 
-@pytest.mark.parametrize("model", ["bert", "gpt"])
+@pytest.mark.parametrize("model", ["bert", pytest.param("gpt", marks=pytest.mark.slow)])
 def test_the_whole_way(model: str, tmp_path: Path) -> None:
     recipe = tmp_path / "tiny.yaml"
     recipe.write_text(TINY % model, encoding="utf-8")

@@ -1,0 +1,342 @@
+"""The whole verb: what is written, when it refuses, and that neither workers nor block sizes change a byte."""
+
+import gzip
+import hashlib
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from megatron_bio import __version__
+from megatron_bio.cli import main
+from megatron_bio.config.build import BuildCorpusOptions
+from megatron_bio.config.errors import ConfigurationError, IncompleteResultError
+from megatron_bio.corpus.building import contamination
+from megatron_bio.corpus.decontamination.index import Match
+from megatron_bio.corpus.document import Document
+from megatron_bio.corpus.errors import CorpusError, DamagedFileError
+from megatron_bio.corpus.work_folder import WorkFolder
+from tests.corpus.building.conftest import Corpus, Prose
+
+Build = Callable[..., Corpus]
+Write = Callable[..., Path]
+
+
+def mixture(prose: Prose, count: int = 60) -> list[Document]:
+    """Documents of which some are dropped for each reason."""
+    texts = [prose.sentences(6) for _ in range(count)]
+    documents = [Document(id=f"x:{n}", text=" ".join(each), source="x") for n, each in enumerate(texts)]
+    documents += [Document(id=f"y:{n}", text=" ".join(texts[n]).upper(), source="y") for n in range(5)]
+    documents += [
+        Document(id=f"z:{n}", text=" ".join([*texts[n][:5], prose.sentence()]), source="z")
+        for n in range(5, 9)
+    ]
+    documents += [
+        Document(id=f"c:{n}", text=" ".join([*texts[n][:3], *texts[n + 1][:2]]), source="z")
+        for n in range(20, 24)
+    ]
+    documents += [
+        Document(id=f"pubmed:{n}", text=" ".join(texts[n]), source="pubmed", meta={"pmid": n})
+        for n in range(30, 33)
+    ]
+    documents += [
+        Document(
+            id=f"pmc:PMC{n}",
+            text=" ".join(texts[n]) + "\n" + prose.text(9),
+            source="pmc",
+            meta={"pmid": n, "abstract_lines": 1},
+        )
+        for n in range(30, 35)
+    ]
+    return [
+        *documents,
+        Document(id="short", text="Too short.", source="x"),
+        Document(id="empty", text=" ", source="y"),
+    ]
+
+
+def test_documents_manifest_and_reports_agree(
+    build: Build, prose: Prose, capsys: pytest.CaptureFixture[str]
+) -> None:
+    documents = mixture(prose)
+    corpus = build(*documents, split=(0.7, 0.2, 0.1))
+    manifest = corpus.manifest
+    kept = corpus.documents()
+    assert manifest["program"] == f"megatron-bio {__version__}" and manifest["losses"] == []
+    assert manifest["read"]["documents"] == len(documents)
+    assert manifest["kept"] == {
+        "documents": len(kept),
+        "words": sum(len(document.text.split()) for document in kept),
+        "characters": sum(len(document.text) for document in kept),
+    }
+    dropped = {reason: amounts["documents"] for reason, amounts in manifest["dropped"].items()}
+    assert dropped == {
+        "abstract inside an article": 5,
+        "copied sentences": 4,
+        "exact duplicate": 8,
+        "fewer than 20 words": 1,
+        "near duplicate": 4,
+        "no text": 1,
+    }
+    assert sum(dropped.values()) + len(kept) == len(documents)
+    assert corpus.dropped().keys() | corpus.ids() == {document.id for document in documents}
+    assert manifest["sources"]["pubmed"]["dropped"]["exact duplicate"]["documents"] == 3
+    assert manifest["sources"]["pmc"]["kept"]["documents"] == 5
+    for name, split in manifest["splits"].items():
+        assert split["documents"] == len(corpus.documents(name))
+        for shard in split["shards"]:
+            content = (corpus.path / shard["file"]).read_bytes()
+            assert shard["sha256"] == hashlib.sha256(content).hexdigest() and shard["bytes"] == len(content)
+    for file in manifest["files"]:
+        assert file["sha256"] == hashlib.sha256((corpus.path / file["file"]).read_bytes()).hexdigest()
+    (source,) = manifest["inputs"]
+    assert source["sha256"] == hashlib.sha256(Path(source["file"]).read_bytes()).hexdigest()
+    printed = capsys.readouterr().out
+    assert "dropped: exact duplicate" in printed and f"wrote {corpus.path}" in printed
+    assert not corpus.path.with_name("corpus.unfinished").exists()
+
+
+def test_kept_documents_are_normalised_and_in_order(build: Build, prose: Prose) -> None:
+    texts = [prose.text(3) for _ in range(5)]
+    documents = [
+        Document(
+            id=f"x:{n}",
+            title=f" T\t{n}",
+            text=f" {text}\n\nEND e\u0301",
+            source="s",
+            meta={"year": n},
+        )
+        for n, text in enumerate(texts)
+    ]
+    corpus = build(*documents, split=(1.0, 0.0, 0.0))
+    assert corpus.documents("train") == [
+        Document(id=f"x:{n}", title=f"T {n}", text=f"{text}\nEND é", source="s", meta={"year": n})
+        for n, text in enumerate(texts)
+    ]
+    assert not (corpus.path / "validation").exists()
+
+
+@pytest.mark.parametrize("block_bytes", [1, 3_000])
+def test_neither_workers_nor_blocks_change_a_byte(
+    build: Build, prose: Prose, write: Write, monkeypatch: pytest.MonkeyPatch, block_bytes: int
+) -> None:
+    documents = mixture(prose, 40)
+    first, second = write(documents[:30], "a.jsonl"), write(documents[30:], "b.jsonl")
+    whole = build(first, second, output="whole")
+    monkeypatch.setattr("megatron_bio.corpus.building.blocks.BLOCK_BYTES", block_bytes)
+    parts = build(first, second, output="parts", workers=2 if block_bytes > 1 else 1)
+    assert parts.bytes() == whole.bytes()
+
+
+def test_shards_are_cut_by_size(build: Build, prose: Prose, monkeypatch: pytest.MonkeyPatch) -> None:
+    documents = [Document(id=f"x:{n}", text=prose.text(6), source="x") for n in range(50)]
+    monkeypatch.setattr("megatron_bio.corpus.building.run.MEGABYTE", 5_000)
+    monkeypatch.setattr("megatron_bio.corpus.building.blocks.BLOCK_BYTES", 7_000)
+    corpus = build(*documents, shard_megabytes=1, split=(0.9, 0.1, 0.0))
+    shards = corpus.manifest["splits"]["train"]["shards"]
+    assert [shard["file"] for shard in shards] == [
+        f"train/documents-{n:05d}.jsonl.zst" for n in range(len(shards))
+    ]
+    longest = max(len(document.to_json()) + 1 for document in documents)
+    assert len(shards) > 4 and all(5_000 <= shard["content_bytes"] < 5_000 + longest for shard in shards[:-1])
+    kept = [document for document in documents if document.id in corpus.ids("train")]
+    assert corpus.documents("train") == kept, "in the order of the input"
+
+
+def test_a_complete_corpus_is_not_built_again_nor_replaced_silently(
+    build: Build, prose: Prose, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write(mixture(prose, 36))
+    corpus = build(source)
+    before = {path: path.stat().st_mtime_ns for path in corpus.path.rglob("*")}
+    capsys.readouterr()
+    build(source, workers=2, resume=False)
+    assert "is complete" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in corpus.path.rglob("*")} == before
+    with pytest.raises(CorpusError, match=r"other inputs, options or another version(.|\n)*--overwrite true"):
+        build(source, minimum_words=3)
+    write(mixture(Prose(9), 36))
+    with pytest.raises(CorpusError, match="other inputs"):
+        build(source)
+    assert {path: path.stat().st_mtime_ns for path in corpus.path.rglob("*")} == before
+    old = corpus.ids()
+    assert build(source, overwrite=True).documents()[0].text not in old
+    assert not corpus.path.with_name("corpus.unfinished").exists()
+    (corpus.path / "copies.jsonl.zst").unlink()
+    with pytest.raises(CorpusError, match="lacks files"):
+        build(source)
+    assert build(source, overwrite=True).copies()
+
+
+def test_a_folder_of_something_else_is_never_touched(build: Build, prose: Prose, tmp_path: Path) -> None:
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    document = Document(id="1", text=prose.text())
+    assert build(document).ids() == {"1"}, "an empty folder may be there"
+    (folder / "manifest.json").unlink()
+    for overwrite in (False, True):
+        with pytest.raises(CorpusError, match="no manifest"):
+            build(document, overwrite=overwrite)
+    (tmp_path / "file").touch()
+    with pytest.raises(CorpusError, match="found a file"):
+        build(document, output="file")
+    inside = tmp_path / "new" / "in.jsonl"
+    inside.parent.mkdir()
+    inside.write_bytes(document.to_json())
+    with pytest.raises(CorpusError, match="is an input and lies in"):
+        build(inside, output="new")
+
+
+def test_nothing_kept_writes_nothing(
+    build: Build, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(CorpusError, match="found none in 1 files"):
+        build(Document(id="1", text="Too short."))
+    assert "fewer than 20 words" in capsys.readouterr().out
+    assert not (tmp_path / "corpus").exists()
+
+
+def test_bad_lines_stop_with_their_place_or_are_counted(
+    build: Build, prose: Prose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("megatron_bio.corpus.building.blocks.BLOCK_BYTES", 2_000)
+    lines = [Document(id=f"x:{n}", text=prose.text(), source="x").to_json() for n in range(12)]
+    lines[3] = b'{"text": 5}'
+    lines[7] = b'{"text": "a'
+    bad, cut, empty = tmp_path / "bad.jsonl", tmp_path / "cut.jsonl.gz", tmp_path / "empty.jsonl"
+    bad.write_bytes(b"\n\n".join(lines) + b"\n")
+    noise = hashlib.shake_256(b"noise").hexdigest(40_000).encode()
+    more = [Document(id=f"y:{n}", text=prose.text(), source="y").to_json() for n in range(3)]
+    cut.write_bytes(gzip.compress(b"\n".join([*more, b'{"text": "' + noise + b'"}']))[:-9_000])
+    empty.write_bytes(b"\n \n")
+    for workers in (1, 2):
+        with pytest.raises(DamagedFileError, match=r"bad\.jsonl: line 7: expected a string under 'text'"):
+            build(bad, workers=workers)
+    with pytest.raises(DamagedFileError, match=r"cut\.jsonl\.gz: .*truncated"):
+        build(cut, output="second")
+    with pytest.raises(
+        IncompleteResultError, match=r"4 places of the input were damaged; the first: .*line 7"
+    ):
+        build(bad, cut, empty, on_error="keep")
+    corpus = Corpus(tmp_path / "corpus")
+    assert corpus.ids() == {f"x:{n}" for n in range(12) if n not in (3, 7)} | {"y:0", "y:1", "y:2"}
+    reasons = [loss["reason"] for loss in corpus.manifest["losses"]]
+    assert reasons == ["malformed JSONL", "malformed JSONL", "truncated compression", "empty"]
+    assert "line 15" in corpus.manifest["losses"][1]["message"]
+
+
+def test_a_second_run_on_the_same_output_is_refused(build: Build, prose: Prose, tmp_path: Path) -> None:
+    work = tmp_path / "corpus.unfinished"
+    work.mkdir()
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import fcntl, sys; file = open(sys.argv[1], 'w'); fcntl.flock(file, fcntl.LOCK_EX); "
+            "print('held', flush=True); input()",
+            str(work / ".lock"),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert holder.stdout and holder.stdout.readline() == b"held\n"
+    document = Document(id="1", text=prose.text())
+    for resume in (True, False):
+        with pytest.raises(CorpusError, match="expected no other run"):
+            build(document, resume=resume)
+    holder.communicate(b"\n")
+    assert build(document).ids() == {"1"}
+
+
+def test_a_corpus_that_another_run_finished_meanwhile_is_not_replaced(
+    build: Build, prose: Prose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = Document(id="1", text=prose.text()), Document(id="2", text=prose.text())
+    lock = WorkFolder.locked_beside
+
+    def late(output: Path, resume: bool) -> AbstractContextManager[WorkFolder]:
+        monkeypatch.setattr(WorkFolder, "locked_beside", lock)
+        build(first)
+        return lock(output, resume)
+
+    other = tmp_path / "other.jsonl"
+    other.write_bytes(second.to_json())
+    monkeypatch.setattr(WorkFolder, "locked_beside", late)
+    with pytest.raises(CorpusError, match="other inputs"):
+        build(other)
+    assert Corpus(tmp_path / "corpus").ids() == {"1"}
+
+
+@dataclass(frozen=True)
+class _Benchmarks:
+    """Stands for the index of the benchmarks; it must reach the workers."""
+
+    fingerprint: str
+
+    def match(self, document: Document) -> Match | None:
+        found = "tested" in document.text
+        return Match(reason="text of a benchmark", benchmark="qa.json", item="item 7") if found else None
+
+    def summary(self) -> list[dict[str, object]]:
+        return [{"name": "qa.json", "items": 9}]
+
+
+def test_contaminated_documents_are_dropped_and_named(
+    build: Build, prose: Prose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    benchmark = tmp_path / "qa.json"
+    benchmark.touch()
+    asked = []
+
+    def load(paths: list[Path], ngram: int) -> _Benchmarks | None:
+        asked.append((paths, ngram))
+        return _Benchmarks(str(ngram)) if paths else None
+
+    monkeypatch.setattr("megatron_bio.corpus.building.run.load_contamination", load)
+    documents = [
+        Document(id="1", text=prose.text()),
+        Document(id="2", text=prose.text() + " Tested was tested."),
+    ]
+    corpus = build(*documents, benchmarks=[str(benchmark)], workers=2)
+    assert asked == [([benchmark], 13)]
+    assert corpus.ids() == {"1"} and corpus.manifest["benchmarks"] == [{"name": "qa.json", "items": 9}]
+    (line,) = corpus.lines("dropped.jsonl.zst")
+    assert (line["reason"], line["benchmark"], line["item"]) == ("text of a benchmark", "qa.json", "item 7")
+    with pytest.raises(CorpusError, match="other inputs, options"):
+        build(*documents, benchmarks=[str(benchmark)], benchmark_ngram=8)
+    assert contamination.load_contamination([], 13) is None
+
+
+def test_the_command_line(prose: Prose, write: Write, tmp_path: Path) -> None:
+    source = write([Document(id=f"x:{n}", text=prose.text()) for n in range(4)])
+    words = ["corpus", "build", str(source), "--output", str(tmp_path / "c"), "--split", "1", "0", "0"]
+    assert main(words) == 0 and main(words) == 0
+    assert main([*words, "--minimum_words", "5"]) == 1
+    source.write_bytes(source.read_bytes() + b"{\n")
+    assert main([*words, "--overwrite", "true", "--on_error", "keep"]) == 3
+    assert len(Corpus(tmp_path / "c").ids()) == 4
+
+
+def test_impossible_options_name_the_flag() -> None:
+    for flag, value in {
+        "inputs": [],
+        "languages": [],
+        "languages ": ["en"],
+        "benchmark_ngram": 2,
+        "minimum_words": -1,
+        "maximum_words": 5,
+        "symbol_fraction": 1.5,
+        "repeated_fraction": -0.1,
+        "near_duplicate_similarity": 0.3,
+        "copied_sentence_fraction": 2.0,
+        "split": (0.5, 0.4, 0.2),
+        "shard_megabytes": 0,
+        "workers": 0,
+        "on_error": "skip",
+    }.items():
+        with pytest.raises(ConfigurationError, match=f"--{flag.strip()}"):
+            BuildCorpusOptions(**{"inputs": ["x"], "output": Path("o"), flag.strip(): value})  # type: ignore[arg-type]

@@ -1,0 +1,32 @@
+from collections import Counter
+from collections.abc import Callable
+
+from megatron_bio.corpus.building.split import SPLIT_NAMES, split_of
+from megatron_bio.corpus.document import Document
+from tests.corpus.building.conftest import Corpus, Prose
+
+FRACTIONS = (0.8, 0.15, 0.05)
+
+
+def test_fractions_are_met() -> None:
+    counts = Counter(split_of(Document(id=f"x:{number}", text=""), FRACTIONS) for number in range(20_000))
+    for split, fraction in enumerate(FRACTIONS):
+        assert abs(counts[split] / 20_000 - fraction) < 4 * (fraction * (1 - fraction) / 20_000) ** 0.5
+    assert {split_of(Document(id=str(n), text=""), (0.0, 0.0, 1.0)) for n in range(100)} == {2}
+    assert {split_of(Document(id=str(n), text=""), (0.999_999_9, 0.0, 0.0)) for n in range(100)} == {0}
+
+
+def test_an_abstract_and_its_article_are_on_the_same_side() -> None:
+    for pmid in range(200):
+        abstract = Document(id=f"pubmed:{pmid}", text="a", meta={"pmid": pmid})
+        article = Document(id=f"pmc:PMC{pmid + 7}", text="b", meta={"pmid": pmid, "pmcid": f"PMC{pmid + 7}"})
+        without = Document(id=f"pubmed:{pmid}", text="c")
+        assert split_of(abstract, FRACTIONS) == split_of(article, FRACTIONS) == split_of(without, FRACTIONS)
+
+
+def test_growing_a_corpus_moves_no_document(build: Callable[..., Corpus], prose: Prose) -> None:
+    documents = [Document(id=f"x:{number}", text=prose.text(3)) for number in range(60)]
+    small = build(*documents[:30], output="small", split=(0.5, 0.3, 0.2))
+    large = build(*documents[::-1], output="large", split=(0.5, 0.3, 0.2))
+    for name in SPLIT_NAMES:
+        assert small.ids(name) and small.ids(name) == large.ids(name) & small.ids()
