@@ -1,7 +1,7 @@
 """`megatron-bio inspect PATH`: recognises what a file or folder is by its content, and says what is in it.
 
-Nothing is changed. Without --verify it stays quick on large things: documents are counted up to `QUICK_DOCUMENTS`, and
-checksums are not computed.
+Nothing is changed. Without --verify it stays quick on large things: only the first documents are counted, and checksums
+are not computed. `inspection_of_corpora` describes what the corpus stage writes.
 """
 
 import difflib
@@ -12,8 +12,6 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from itertools import islice
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -23,42 +21,29 @@ from rich.table import Table
 
 from megatron_bio.checkpoint.find import complete_checkpoints
 from megatron_bio.checkpoint.manifest import INFO, MANIFEST, read_json, verify
-from megatron_bio.config.errors import UserError
 from megatron_bio.config.inspect import InspectOptions
 from megatron_bio.corpus.decompression import DecompressedFile
-from megatron_bio.corpus.document import read_documents
+from megatron_bio.description import NOT_COMPARED, Description, InspectionError, verdict
+from megatron_bio.inspection_of_corpora import (
+    describe_corpus,
+    describe_documents,
+    describe_unfinished,
+    is_corpus,
+    is_unfinished,
+)
 from megatron_bio.tokens.describe import describe_indexed
 from megatron_bio.tokens.indexed import IndexedReader, data_path, index_path
 from megatron_bio.tokens.sidecar import Sidecar, check_tokenizer, sidecar_path
 from megatron_bio.tokens.tokenizer import Tokenizer
 
 UNDERSTOOD = (
-    "documents (.jsonl, plain or compressed), a tokenizer folder, token data (prefix, .bin or .idx), a run's folder, a "
-    "checkpoint (step-...), or an exported Hugging Face folder"
+    "documents (.jsonl, plain or compressed), a corpus (a folder made by corpus build), a tokenizer folder, token data (prefix, "
+    ".bin or .idx), a run's folder, a checkpoint (step-...), or an exported Hugging Face folder"
 )
-QUICK_DOCUMENTS = 10_000
 FILE_START_BYTES = 1 << 16
-NOT_COMPARED = "not compared; --verify does"
 PIPED_WIDTH = 120
 SAMPLE_SENTENCE = "Acetylcholinesterase inhibitors lower the TNF-α response."
 _STEP = re.compile(r"\.?step-(\d{8,})(\.partial|\.removed)?")
-
-
-class InspectionError(UserError):
-    """The path holds nothing that is understood, or what it holds is damaged."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Description:
-    """What something is."""
-
-    kind: str
-    facts: dict[str, Any]
-    """Name to a value that JSON can hold, in the order to show."""
-    tensors: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    """Name to full shape."""
-    problems: tuple[str, ...] = ()
-    """What --verify found wrong."""
 
 
 def inspect(options: InspectOptions) -> None:
@@ -92,6 +77,10 @@ def describe(options: InspectOptions) -> Description:
 
 def _describe_folder(path: Path, options: InspectOptions) -> Description:
     names = {entry.name for entry in path.iterdir()}
+    if is_unfinished(path):
+        return describe_unfinished(path)
+    if is_corpus(names):
+        return describe_corpus(path, options.verify)
     if MANIFEST in names or INFO in names or _STEP.fullmatch(path.resolve().name):
         return _checkpoint(path, options)
     if "checkpoints" in names or any(_STEP.fullmatch(name) for name in names):
@@ -110,35 +99,9 @@ def _describe_file(path: Path, options: InspectOptions) -> Description:
     if b"[CLS]" in start.splitlines():
         return Description(kind="vocabulary", facts=_tokenizer_facts(path))
     if start.lstrip(b"\xef\xbb\xbf \r\n").startswith(b"{"):
-        return _documents(path, options)
+        return describe_documents(path, options.verify)
     found = start[:40].decode("utf-8", errors="replace")
     raise InspectionError(f"{path}: expected {UNDERSTOOD}; found a file that begins with {found!r}.")
-
-
-def _documents(path: Path, options: InspectOptions) -> Description:
-    documents = read_documents([path])
-    count = words = characters = 0
-    first = ""
-    sources: Counter[str] = Counter()
-    for document in documents if options.verify else islice(documents, QUICK_DOCUMENTS):
-        first = first or document.title or document.text[:100]
-        count += 1
-        words += len(document.text.split())
-        characters += len(document.text)
-        sources[document.source] += 1
-    whole = options.verify or next(documents, None) is None
-    facts = {
-        "documents": count,
-        "whole_file": whole,
-        "words": words,
-        "characters": characters,
-        "sources": dict(sources.most_common(8)),
-        "first_title": first,
-        "bytes_on_disk": path.stat().st_size,
-    }
-    if not whole:
-        facts["note"] = f"only the first {count:,} documents were read; --verify reads all"
-    return Description(kind="documents", facts=facts)
 
 
 def _token_data(prefix: Path, options: InspectOptions) -> Description:
@@ -163,16 +126,12 @@ def _token_data(prefix: Path, options: InspectOptions) -> Description:
         )
         if _sha256(path) != digest.sha256
     )
-    return Description(kind="token data", facts=facts | {"checksums": _verdict(problems)}, problems=problems)
+    return Description(kind="token data", facts=facts | {"checksums": verdict(problems)}, problems=problems)
 
 
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _verdict(problems: tuple[str, ...]) -> str:
-    return "wrong" if problems else "all right"
 
 
 def _tokenizer_facts(path: Path) -> dict[str, Any]:
@@ -223,7 +182,7 @@ def _checkpoint(path: Path, options: InspectOptions) -> Description:
         )
         return Description(kind="checkpoint", facts=facts)
     problems = tuple(verify(path)) if options.verify else ()
-    facts["checksums"] = _verdict(problems) if options.verify else NOT_COMPARED
+    facts["checksums"] = verdict(problems) if options.verify else NOT_COMPARED
     info = read_json(path / INFO)
     # Its index is read with torch, which nothing else here needs.
     from megatron_bio.checkpoint.load import tensor_shapes

@@ -167,9 +167,9 @@ print("torch" in sys.modules)
     [
         (["pretran"], 2, "'pretran' is not a verb; did you mean pretrain? All verbs: megatron-bio --help"),
         (
-            ["extract", "pmc"],
+            ["extract", "pubmd"],
             2,
-            "'extract pmc' is not a verb; did you mean extract pubmed? All verbs: megatron-bio --help",
+            "'extract pubmd' is not a verb; did you mean extract pubmed? All verbs: megatron-bio --help",
         ),
         (["zzz"], 2, "'zzz' is not a verb. All verbs: megatron-bio --help"),
         (

@@ -1,5 +1,6 @@
 """inspect recognises every artifact by its content and says what is in it; anything else is a clear error."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +11,13 @@ import pytest
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer as Core
 
-from megatron_bio import inspection
+from megatron_bio import inspection_of_corpora
 from megatron_bio.config.errors import ConfigurationError, UserError
 from megatron_bio.config.inspect import InspectOptions
 from megatron_bio.config.tokens import PreprocessOptions
 from megatron_bio.corpus.document import Document, DocumentWriter
-from megatron_bio.inspection import InspectionError, inspect
+from megatron_bio.description import InspectionError
+from megatron_bio.inspection import inspect
 from megatron_bio.tokens.preprocess import preprocess
 from megatron_bio.tokens.tokenizer_files import build_wordpiece
 
@@ -106,7 +108,7 @@ def test_documents_whatever_their_name(documents: Path, capsys: pytest.CaptureFi
 def test_large_documents_file_is_read_in_part_unless_asked(
     documents: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inspection, "QUICK_DOCUMENTS", 1)
+    monkeypatch.setattr(inspection_of_corpora, "QUICK_DOCUMENTS", 1)
     found = described(documents, capsys)
     assert (found["documents"], found["whole_file"]) == (1, False) and "--verify reads all" in found["note"]
     found = described(documents, capsys, verify=True)
@@ -118,6 +120,71 @@ def test_damaged_documents_are_told_as_such(tmp_path: Path) -> None:
     path.write_text('{"text": "a"}\n{"text": \n', encoding="utf-8")
     with pytest.raises(UserError, match="line 2"):
         inspect(InspectOptions(path=path))
+
+
+@pytest.fixture
+def corpus(tmp_path: Path, documents: Path) -> Path:
+    """As `corpus build` leaves it."""
+    folder = tmp_path / "corpus"
+    shard = folder / "train" / "documents-00000.jsonl.zst"
+    shard.parent.mkdir(parents=True)
+    shard.write_bytes(documents.read_bytes())
+    other = folder / "dropped.jsonl.zst"
+    other.write_bytes(b"anything")
+    files = [
+        {
+            "file": str(path.relative_to(folder)),
+            "bytes": path.stat().st_size,
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        }
+        for path in (shard, other)
+    ]
+    manifest = {
+        "program": "megatron-bio 0",
+        "inputs": [{}],
+        "kept": {"documents": 2, "words": 9},
+        "dropped": {"too short": {"documents": 5, "words": 6}},
+        "splits": {"train": {"documents": 2, "words": 9, "shards": files[:1]}, "test": {"shards": []}},
+        "files": files[1:],
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def test_corpus_is_compared_with_its_manifest(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = described(corpus, capsys)
+    assert (found["kind"], found["files"], found["kept"]) == ("corpus", 2, {"documents": 2, "words": 9})
+    assert found["dropped"] == {"too short": 5} and "--verify" in found["checksums"]
+    assert found["splits"]["train"] == {"documents": 2, "words": 9, "shards": 1}
+    assert described(corpus, capsys, verify=True)["checksums"] == "all right"
+    assert "too short 5" in shown(corpus, capsys)
+    content = bytearray((corpus / "dropped.jsonl.zst").read_bytes())
+    content[0] ^= 1
+    (corpus / "dropped.jsonl.zst").write_bytes(content)
+    with pytest.raises(InspectionError, match=r"dropped\.jsonl\.zst: sha256 differs"):
+        shown(corpus, capsys, verify=True)
+    (corpus / "dropped.jsonl.zst").write_bytes(b"")
+    with pytest.raises(InspectionError, match="expected 8 bytes, found 0"):
+        shown(corpus, capsys, verify=True)
+    (corpus / "train" / "documents-00000.jsonl.zst").unlink()
+    with pytest.raises(InspectionError, match="cannot be read: No such file"):
+        shown(corpus, capsys, verify=True)
+    (corpus / "manifest.json").write_text("{}")
+    with pytest.raises(UserError, match="expected the manifest of a corpus"):
+        shown(corpus, capsys)
+
+
+def test_what_an_interrupted_run_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "pubmed.jsonl.zst.unfinished"
+    folder.mkdir()
+    found = described(folder, capsys)
+    assert (found["kind"], found["files"]) == ("unfinished work", 0)
+    (folder / "000000.jsonl.zst").write_bytes(b"12345")
+    found = described(folder, capsys)
+    assert (found["files"], found["bytes_on_disk"], found["output_is_there"]) == (1, 5, False)
+    assert (
+        found["belongs_to"] == str(tmp_path / "pubmed.jsonl.zst") and "same command goes on" in found["note"]
+    )
 
 
 def test_tokenizer_folder(tokenizer: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -262,7 +329,7 @@ def test_other_files_are_told_from_what_is_understood(
     with pytest.raises(InspectionError) as error:
         inspect(InspectOptions(path=tmp_path / name))
     assert found in str(error.value)
-    for kind in ("documents", "tokenizer", "token data", "run", "checkpoint", "Hugging Face"):
+    for kind in ("documents", "corpus", "tokenizer", "token data", "run", "checkpoint", "Hugging Face"):
         assert kind in str(error.value)
 
 

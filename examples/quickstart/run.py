@@ -1,4 +1,4 @@
-"""The whole way in minutes on a CPU: PubMed XML -> vocabulary -> token data -> parallel pretraining -> Hugging Face model.
+"""The whole way in minutes on a CPU: PubMed XML -> corpus -> token data -> parallel pretraining -> Hugging Face model.
 
     make quickstart                                     BERT on the bundled sample of fictional records
     make quickstart MODEL=gpt                           GPT-2 instead
@@ -20,6 +20,10 @@ from steps import Step, StepFailedError, run_steps
 HERE = Path(__file__).resolve().parent
 SAMPLE = HERE / "sample" / "pubmed-sample.xml.gz"
 VOCABULARY = {"bert": "--type wordpiece --size 4000 --lowercase true", "gpt": "--type bpe --size 4000"}
+# The run itself sets documents aside for validation, so the corpus is not split.
+NOT_SPLIT = "--split 1 0 0"
+# The bundled texts are made from patterns, so many share sentences; in real ones that is a sign of a copy.
+KEEP_COPIES = "--near_duplicate_similarity 0 --copied_sentence_fraction 0"
 STOP_AFTER = 0.2  # of the steps on the first layout, the rest on the second
 
 
@@ -64,11 +68,10 @@ def main() -> int:
 
 
 def _steps(model: str, files: list[str], recipe: Path, work: Path) -> list[Step]:
-    documents, vocabulary, tokens = (
-        work / "documents.jsonl.zst",
-        work / "vocabulary",
-        work / "tokens" / "pubmed",
-    )
+    documents, corpus = work / "documents.jsonl.zst", work / "corpus"
+    shards = corpus / "train" / "documents-*.jsonl.zst"
+    vocabulary, tokens = work / "vocabulary", work / "tokens" / "pubmed"
+    build = NOT_SPLIT if files != [str(SAMPLE)] else f"{NOT_SPLIT} {KEEP_COPIES}"
     run, exported, numbers = work / "run", work / "hugging_face", work / "numbers.json"
     train_steps = yaml.safe_load(recipe.read_text(encoding="utf-8"))["training"]["train_steps"]
     stop = str(max(1, round(STOP_AFTER * train_steps)))
@@ -79,14 +82,19 @@ def _steps(model: str, files: list[str], recipe: Path, work: Path) -> list[Step]
     return [
         Step(
             "read PubMed XML",
-            [*words("megatron-bio extract pubmed --inputs"), *map(Path, files), "--output", documents],
+            [*words("megatron-bio extract pubmed"), *map(Path, files), "--output", documents],
             documents,
+        ),
+        Step(
+            "clean, filter and deduplicate",
+            [*words("megatron-bio corpus build"), documents, "--output", corpus, *words(build)],
+            corpus / "manifest.json",
         ),
         Step(
             "train a vocabulary",
             [
                 *words("megatron-bio vocabulary train --inputs"),
-                *(documents, "--output", vocabulary, *words(VOCABULARY[model])),
+                *(shards, "--output", vocabulary, *words(VOCABULARY[model])),
             ],
             vocabulary / "tokenizer.json",
         ),
@@ -94,7 +102,7 @@ def _steps(model: str, files: list[str], recipe: Path, work: Path) -> list[Step]
             "write Megatron-format .bin and .idx",
             [
                 *words("megatron-bio preprocess --inputs"),
-                *(documents, "--tokenizer", vocabulary, "--output", tokens),
+                *(shards, "--tokenizer", vocabulary, "--output", tokens),
             ],
             tokens.with_suffix(".json"),
         ),

@@ -1,11 +1,13 @@
 """Options of `corpus build`, which turns documents into a corpus to train on."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from megatron_bio.config.errors import ConfigurationError
 
+_LANGUAGE = re.compile(r"[a-z]{3}")
 _MOST_SHARD_MEGABYTES = 1 << 20
 
 
@@ -67,6 +69,11 @@ class BuildCorpusOptions:
         if not self.languages:
             raise ConfigurationError(
                 "--languages: expected at least one code such as eng, or any; found none."
+            )
+        wrong = [code for code in self.languages if not _LANGUAGE.fullmatch(code)]
+        if wrong:
+            raise ConfigurationError(
+                f"--languages: expected PubMed's three-letter codes such as eng, or any; found {', '.join(wrong)}."
             )
         for name, value, least in (
             ("benchmark_ngram", self.benchmark_ngram, 4),

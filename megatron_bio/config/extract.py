@@ -49,5 +49,19 @@ class ExtractionOptions:
 class ExtractPubmedOptions(ExtractionOptions):
     """PubMed XML in, documents with title and abstract out. Give baseline files first, then update files, in order of issue."""
 
+    fields: Literal["text", "all"] = "all"
+    """What is read beside title and abstract: `text` only the languages, `all` everything that later filters ask for."""
+    other_abstracts: bool = False
+    """Keep abstracts in other languages (and of other publishers), apart from the text, in meta.other_abstracts."""
     require_abstract: bool = True
     """Leave out records that have only a title; if false, the title becomes the text of such a record."""
+
+    def __post_init__(self) -> None:
+        """As for all sources; other abstracts are not read with `text`."""
+        super().__post_init__()
+        if self.fields not in ("text", "all"):
+            raise ConfigurationError(f"--fields: expected 'text' or 'all', found '{self.fields}'.")
+        if self.other_abstracts and self.fields == "text":
+            raise ConfigurationError(
+                "--other_abstracts: expected --fields all with it, found --fields text, which does not read them."
+            )

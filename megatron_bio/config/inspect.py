@@ -11,14 +11,15 @@ class InspectOptions:
     """A file, folder or prefix in, a description out."""
 
     path: Path
-    """What to look at: documents, a tokenizer folder, token data (prefix, .bin or .idx), a run, checkpoint or exported
-    folder."""
+    """What to look at: documents, a corpus, a tokenizer folder, token data (prefix, .bin or .idx), a run, checkpoint or
+    exported folder, or OUTPUT.unfinished."""
     tokenizer: Path | None = None
     """Tokenizer folder, to show the first tokens of token data as text."""
     json: bool = False
     """Print JSON instead of a table."""
     verify: bool = False
-    """Read everything: compare a checkpoint's files with their checksums, check a whole index, count all documents."""
+    """Read everything: compare the files of a corpus or checkpoint with their checksums, check a whole index, count all
+    documents."""
 
     def __post_init__(self) -> None:
         """Refuse a tokenizer that is not there, before anything is read."""

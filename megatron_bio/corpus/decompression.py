@@ -15,7 +15,7 @@ from megatron_bio.corpus.errors import DamagedFileError
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-CHUNK_BYTES = 1 << 16
+CHUNK_BYTES = 1 << 17
 MAGIC_BYTES = 6
 GZIP_MAGIC = b"\x1f\x8b"
 XZ_MAGIC = b"\xfd7zXZ\x00"
@@ -65,19 +65,19 @@ class DecompressedFile(io.RawIOBase):
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         """Fills at most `buffer` with the next bytes; 0 means the end of the content."""
-        while not self._ready:
-            chunk = self._read_chunk()
-            if not chunk:
-                self._check_complete()
-                return 0
-            self.compressed_position += len(chunk)
-            self._ready = memoryview(self._decompress(chunk))
+        if not self._ready:
+            self._ready = memoryview(self._next_content())
         target = memoryview(buffer).cast("B")
         count = min(len(target), len(self._ready))
         target[:count] = self._ready[:count]
         self._ready = self._ready[count:]
-        self._produced += count
         return count
+
+    def read_content(self) -> bytes:
+        """The next bytes, as many as are at hand; b"" means the end. Saves the copies that `read` makes."""
+        content = bytes(self._ready) or self._next_content()
+        self._ready = memoryview(b"")
+        return content
 
     def close(self) -> None:
         """Closes the underlying file."""
@@ -92,6 +92,18 @@ class DecompressedFile(io.RawIOBase):
         if self._magic.startswith(ZSTD_MAGIC):
             return zstandard.ZstdDecompressor().decompressobj()
         return None
+
+    def _next_content(self) -> bytes:
+        content = b""
+        while not content:
+            chunk = self._read_chunk()
+            if not chunk:
+                self._check_complete()
+                break
+            self.compressed_position += len(chunk)
+            content = self._decompress(chunk)
+        self._produced += len(content)
+        return content
 
     def _read_chunk(self) -> bytes:
         try:

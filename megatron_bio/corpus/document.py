@@ -19,12 +19,15 @@ from megatron_bio.corpus.atomic_file import atomic_file
 from megatron_bio.corpus.decompression import DecompressedFile
 from megatron_bio.corpus.errors import DamagedFileError
 from megatron_bio.corpus.inputs import expand_inputs
+from megatron_bio.corpus.json_lines import bad_line, parse_object, parse_string
 
 ZSTD_LEVEL = 3
 # With threads the bytes are the same for any number of them, but others than without.
 ZSTD_THREADS = 2
 READ_BUFFER_BYTES = 1 << 20
 KNOWN_KEYS = frozenset({"id", "title", "text", "source", "meta"})
+_ODD_CONTROLS = bytes(byte for byte in range(32) if byte != ord("\n"))
+_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,14 +42,21 @@ class Document:
 
     def to_json(self) -> bytes:
         """One line of a documents file, without the newline."""
-        fields = {
-            "id": self.id,
-            "title": self.title,
-            "text": self.text,
-            "source": self.source,
-            "meta": dict(self.meta),
-        }
-        return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+        return b'{"id":%b,"title":%b,"text":%b,"source":%b,"meta":%b}' % (
+            _json_string(self.id),
+            _json_string(self.title),
+            _json_string(self.text),
+            _json_string(self.source),
+            _ENCODE(dict(self.meta)).encode(),
+        )
+
+
+def _json_string(text: str) -> bytes:
+    """What `json` gives, three times as fast for text of some length without odd control characters."""
+    line = text.encode()
+    if len(line.translate(None, _ODD_CONTROLS)) != len(line):
+        return _ENCODE(text).encode()
+    return b'"%b"' % line.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\n", b"\\n")
 
 
 class DocumentWriter:
@@ -80,7 +90,7 @@ class DocumentWriter:
         self.write_line(document.to_json())
 
     def write_line(self, line: bytes) -> None:
-        """Appends what `Document.to_json` gave earlier."""
+        """Appends what `Document.to_json` gave earlier; or several such lines with newlines between them."""
         self._stream.write(line + b"\n")
 
 
@@ -113,36 +123,10 @@ def _read_file(path: Path) -> Iterator[Document]:
 
 
 def parse_document(path: Path, number: int, line: bytes) -> Document:
-    """The document in one line of a file, counted from 1; raises DamagedFileError with file and line."""
-    if number == 1:
-        line = line.removeprefix(b"\xef\xbb\xbf")
-    try:
-        fields = json.loads(line.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise _bad_line(
-            path,
-            number,
-            f"expected UTF-8, found the byte 0x{line[error.start]:02x} at column {error.start + 1}. Convert the file "
-            "to UTF-8, for example with iconv",
-        ) from error
-    except json.JSONDecodeError as error:
-        raise _bad_line(
-            path,
-            number,
-            f"expected one complete JSON object, found {error.msg} at column {error.colno}: {_shown(line)}",
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise _bad_line(
-            path, number, f"expected one JSON object, found one nested or numbered beyond measure: {error}"
-        ) from error
-    if not isinstance(fields, dict):
-        raise _bad_line(path, number, f"expected a JSON object with a key 'text', found {_shown(line)}")
-    return _to_document(path, number, fields)
-
-
-def _to_document(path: Path, number: int, fields: dict[str, object]) -> Document:
+    """The document in line `number` (from 1) of a file, see `read_documents`; raises DamagedFileError."""
+    fields = parse_object(path, number, line)
     if "text" not in fields:
-        raise _bad_line(path, number, f"expected a key 'text', found the keys {sorted(fields)}")
+        raise bad_line(path, number, f"expected a key 'text', found the keys {sorted(fields)}")
     text = _string(path, number, fields, "text", "")
     identifier = fields.get("id")
     if isinstance(identifier, int) and not isinstance(identifier, bool):
@@ -164,26 +148,4 @@ def _to_document(path: Path, number: int, fields: dict[str, object]) -> Document
 
 def _string(path: Path, number: int, fields: dict[str, object], key: str, default: str) -> str:
     value = fields.get(key)
-    if value is None and key != "text":
-        return default
-    if not isinstance(value, str):
-        raise _bad_line(path, number, f"expected a string under '{key}', found {_shown(json.dumps(value))}")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise _bad_line(
-            path,
-            number,
-            f"expected Unicode text under '{key}', found half of a surrogate pair at character {error.start + 1}",
-        ) from error
-    return value
-
-
-def _shown(found: bytes | str, limit: int = 60) -> str:
-    text = found.decode("utf-8", errors="replace") if isinstance(found, bytes) else found
-    text = text.strip()
-    return text if len(text) <= limit else f"{text[:limit]}..."
-
-
-def _bad_line(path: Path, number: int, story: str) -> DamagedFileError:
-    return DamagedFileError(path, "malformed JSONL", f"line {number}: {story}. Correct or remove this line.")
+    return default if value is None and key != "text" else parse_string(path, number, key, value)

@@ -36,3 +36,15 @@ def _matches(pattern: str) -> list[Path]:
             "put patterns in quotes only if the shell must not expand them."
         )
     return files
+
+
+def check_distinct_names(paths: Sequence[Path], remedy: str) -> None:
+    """Raises CorpusError when two files have the same name, for readers that make ids of documents from it."""
+    seen: dict[str, Path] = {}
+    for path in paths:
+        other = seen.setdefault(path.name, path)
+        if other != path:
+            raise CorpusError(
+                f"{path}: expected a name of its own, because ids of documents are made from it, found the name of "
+                f"{other}. {remedy}."
+            )

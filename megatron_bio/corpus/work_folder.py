@@ -1,15 +1,19 @@
 """Where a long job keeps what it has finished, so that a kill at any moment costs only what was in the making."""
 
+import fcntl
 import hashlib
 import json
+import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
 from megatron_bio.corpus.errors import CorpusError
 
 SUFFIX = ".unfinished"
+LOCK = ".lock"
 
 
 class WorkFolder:
@@ -20,7 +24,7 @@ class WorkFolder:
     """
 
     def __init__(self, path: Path) -> None:
-        """Use `WorkFolder.beside`."""
+        """Use `WorkFolder.beside`, or `WorkFolder.locked_beside`."""
         self.path = path
 
     @classmethod
@@ -35,14 +39,68 @@ class WorkFolder:
                 shutil.rmtree(path)
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise CorpusError(
-                f"{path}: expected a folder to write in, found: {error.strerror}. Give another --output."
-            ) from error
+            raise _refused(path, error) from error
         return cls(path)
+
+    @classmethod
+    @contextmanager
+    def locked_beside(cls, output: Path, resume: bool) -> Iterator[Self]:
+        """As `beside`, for one run at a time; the system frees the lock when a process ends, however it ends.
+
+        What killed runs left half written, here or beside the output, is removed. Raises CorpusError if another run has
+        the lock.
+        """
+        folder = cls.beside(output, resume=True)
+        try:
+            descriptor = os.open(folder.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise _refused(folder.path, error) from error
+        try:
+            _lock(descriptor, folder.path / LOCK, output)
+            folder._clear(output, everything=not resume)
+            yield folder
+        finally:
+            os.close(descriptor)
 
     def remove(self) -> None:
         """The output is complete."""
         shutil.rmtree(self.path)
+
+    def _clear(self, output: Path, everything: bool) -> None:
+        stale = list(self.path.iterdir() if everything else self.path.rglob("*.tmp"))
+        stale += [path for path in output.parent.iterdir() if _is_temporary(path.name, output.name)]
+        for path in stale:
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != LOCK:
+                path.unlink(missing_ok=True)
+
+
+def _lock(descriptor: int, path: Path, output: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # The run that had it may have removed the folder since it was opened here.
+        is_current = path.exists() and os.path.samestat(os.fstat(descriptor), path.stat())
+    except BlockingIOError:
+        is_current = False
+    except OSError as error:
+        raise _refused(path, error) from error
+    if not is_current:
+        raise CorpusError(
+            f"--output {output}: expected no other run that writes it, found one that is still on. Wait for it or end it, "
+            "then start again."
+        )
+
+
+def _is_temporary(name: str, output: str) -> bool:
+    """Whether `atomic_file` of a killed run left it, of the output or of a file beside it named after the output."""
+    return name.startswith(f".{output}.") and name.endswith(".tmp")
+
+
+def _refused(path: Path, error: OSError) -> CorpusError:
+    return CorpusError(
+        f"{path}: expected a folder to write in, found: {error.strerror}. Give another --output."
+    )
 
 
 def fingerprint(content: Mapping[str, object]) -> str:

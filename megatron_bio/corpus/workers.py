@@ -1,19 +1,25 @@
 """Work on tasks in several processes: results in the order of the tasks, bounded memory, no way to hang.
 
 Each worker has one pipe and one task at a time; whichever is free gets the next task, and a result waits until those
-before it were taken. A worker that dies closes its pipe, which ends the parent's wait; a parent that dies closes the
-pipes, which ends the workers. They are spawned, not forked: threads of libraries do not survive a fork.
+before it were taken. A worker that dies closes its pipe, which ends the parent's wait; a worker whose parent dies ends at
+once, in the middle of its task. They are spawned, not forked: threads of libraries do not survive a fork.
 """
 
-import multiprocessing
+from __future__ import annotations
+
+import os
 import signal
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from megatron_bio.config.errors import UserError
+
+# Loaded where it is used: most runs have one worker, and it takes longer to load than a small file to read.
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from multiprocessing.context import SpawnProcess
 
 SECONDS_TO_END = 5.0
 TASKS_AHEAD_PER_WORKER = 4
@@ -105,6 +111,8 @@ class _Pool(Generic[TaskType, Result]):
 
     def collect(self) -> None:
         """Wait for at least one result."""
+        from multiprocessing.connection import wait
+
         busy = {worker.pipe: worker for worker in self.workers if worker.index >= 0}
         for pipe in wait(list(busy)):
             index, outcome = busy[pipe].receive()  # type: ignore[index]
@@ -140,10 +148,17 @@ def map_in_order(
 
 
 def _start(work: Callable[[TaskType], Result]) -> _Worker:
+    import multiprocessing
+
     context = multiprocessing.get_context("spawn")
     pipe, other_end = context.Pipe()
     process = context.Process(target=_serve, args=(other_end, work), daemon=True)
-    process.start()
+    # Ctrl-C reaches all processes of a terminal. The worker inherits that it waits, so it cannot be hit while it starts.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     other_end.close()
     return _Worker(process, pipe)
 
@@ -161,6 +176,7 @@ def _end(workers: list[_Worker]) -> None:
 def _serve(pipe: Connection, work: Callable[[Any], Any]) -> None:
     """Answer each task until the other end is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends the workers.
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
         try:
             task = pipe.recv()
@@ -174,3 +190,12 @@ def _serve(pipe: Connection, work: Callable[[Any], Any]) -> None:
             pipe.send(outcome)
         except OSError:
             return
+
+
+def _end_with_parent() -> None:
+    import multiprocessing
+
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "a worker has a parent"
+    parent.join()
+    os._exit(1)

@@ -1,19 +1,11 @@
 """What this stage asks of the index of the benchmarks; the only place that knows where it is made."""
 
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+from megatron_bio.corpus.decontamination.index import ContaminationIndex, Match
 from megatron_bio.corpus.document import Document
-
-
-class Match(Protocol):
-    """Why a document is contaminated."""
-
-    reason: str
-    benchmark: str
-    item: str
 
 
 class Contamination(Protocol):
@@ -26,14 +18,10 @@ class Contamination(Protocol):
     def match(self, document: Document) -> Match | None:
         """What of the benchmarks is in the document."""
 
-    def summary(self) -> list[dict[str, Any]]:
+    def summary(self) -> list[dict[str, object]]:
         """For each benchmark file its name, format and counts."""
 
 
 def load_contamination(paths: Sequence[Path], ngram: int) -> Contamination | None:
     """The index of the benchmark files; None without files. Raises CorpusError for a file that cannot be used."""
-    if not paths:
-        return None
-    module = import_module("megatron_bio.corpus.decontamination.index")
-    index: Contamination = module.ContaminationIndex.from_files(paths, ngram=ngram)
-    return index
+    return ContaminationIndex.from_files(paths, ngram=ngram) if paths else None

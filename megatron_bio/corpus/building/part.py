@@ -79,7 +79,7 @@ class PartMaker:
     def __call__(self, block: Block) -> Part:
         """Raises DamagedFileError for damage with `on_error` "stop"."""
         path = self.folder / block.name
-        made_from = fingerprint({**self.made_from, "block": block.identity, "file": block.path.name})
+        made_from = fingerprint({**self.made_from, "block": block.identity, "file": str(block.path)})
         part = load_part(path, made_from)
         if part is None:
             part = self._make(block, Part(path=path, fingerprint=made_from))

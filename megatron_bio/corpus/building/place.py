@@ -32,8 +32,8 @@ def check_output(output: Path, inputs: Sequence[Path], overwrite: bool) -> dict[
     return None if overwrite else manifest
 
 
-def is_done(output: Path, manifest: dict[str, Any], made_from: str) -> bool:
-    """True if the corpus at `output` is the one asked for; raises CorpusError if it is another or is damaged."""
+def check_same(output: Path, manifest: dict[str, Any], made_from: str) -> None:
+    """Raises CorpusError if the corpus at `output` is another than the one asked for, or is damaged."""
     if manifest["made_from"] != made_from:
         raise CorpusError(
             f"--output {output}: expected no corpus, found one of other inputs, options or another version "
@@ -44,13 +44,15 @@ def is_done(output: Path, manifest: dict[str, Any], made_from: str) -> bool:
             f"--output {output}: the corpus there lacks files that its manifest names, or they have other sizes. "
             "Give --overwrite true to build it again."
         )
-    return True
 
 
 def remove_strangers(corpus: Path, expected: Collection[str]) -> None:
     """Removes what earlier runs with other options left in the corpus in the making."""
-    for path in sorted(corpus.rglob("*")):
-        if path.is_file() and str(path.relative_to(corpus)) not in expected:
+    for path in sorted(corpus.rglob("*"), reverse=True):  # what is in a folder before the folder
+        if path.is_dir():
+            if not any(path.iterdir()):
+                path.rmdir()
+        elif str(path.relative_to(corpus)) not in expected:
             path.unlink()
 
 

@@ -1,6 +1,5 @@
 """The verb `corpus build`: documents → a corpus."""
 
-import shutil
 from pathlib import Path
 
 from megatron_bio.config.build import BuildCorpusOptions
@@ -13,10 +12,9 @@ from megatron_bio.corpus.building.copies import Copies, count_copies
 from megatron_bio.corpus.building.counts import Counts
 from megatron_bio.corpus.building.deduplicate import Deduplication
 from megatron_bio.corpus.building.filters import Filters
-from megatron_bio.corpus.building.lock import LOCK, locked
 from megatron_bio.corpus.building.manifest import MANIFEST, Recipe, Result, describe
 from megatron_bio.corpus.building.part import Part, PartMaker
-from megatron_bio.corpus.building.place import check_output, is_done, move_into_place, remove_strangers
+from megatron_bio.corpus.building.place import check_output, check_same, move_into_place, remove_strangers
 from megatron_bio.corpus.building.report import print_report
 from megatron_bio.corpus.building.shards import ShardWriter, WrittenShard, plan_shards
 from megatron_bio.corpus.building.tables import write_array
@@ -42,16 +40,16 @@ def build_corpus(options: BuildCorpusOptions) -> None:
     """
     paths = expand_inputs(options.inputs)
     benchmarks = expand_inputs(options.benchmarks)
-    manifest = check_output(options.output, [*paths, *benchmarks], options.overwrite)
+    inputs = [*paths, *benchmarks]
+    check_output(options.output, inputs, options.overwrite)  # before the inputs are read
     contamination = load_contamination(benchmarks, options.benchmark_ngram)
     recipe = Recipe(options=options, inputs=identify(paths, options.workers), contamination=contamination)
-    if manifest and is_done(options.output, manifest, recipe.fingerprint()):
-        print(f"{options.output} is complete and was made from these inputs with these options", flush=True)
+    if _is_done(recipe, inputs):
         return
-    work = WorkFolder.beside(options.output, resume=True)
-    with locked(work.path, options.output):
-        if not options.resume:
-            _empty(work.path)
+    with WorkFolder.locked_beside(options.output, options.resume) as work:
+        if _is_done(recipe, inputs):  # another run may have ended since
+            work.remove()
+            return
         result = _build(recipe, work.path)
         move_into_place(work.path / "corpus", options.output, work.path)
         work.remove()
@@ -63,6 +61,16 @@ def build_corpus(options: BuildCorpusOptions) -> None:
             f"{options.output} is written and whole, but {len(result.losses):,} places of the input were damaged; the first: "
             f"{first['file']}: {first['message']} All are in {options.output / MANIFEST}."
         )
+
+
+def _is_done(recipe: Recipe, inputs: list[Path]) -> bool:
+    output = recipe.options.output
+    manifest = check_output(output, inputs, recipe.options.overwrite)
+    if manifest is None:
+        return False
+    check_same(output, manifest, recipe.fingerprint())
+    print(f"{output} is complete and was made from these inputs with these options", flush=True)
+    return True
 
 
 def _build(recipe: Recipe, work: Path) -> Result:
@@ -160,11 +168,3 @@ def _write_shards(
             done += shard.content_bytes
             show(done)
     return shards
-
-
-def _empty(folder: Path) -> None:
-    for path in folder.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.name != LOCK:
-            path.unlink()

@@ -16,6 +16,8 @@ from megatron_bio.corpus.building.tables import PERMUTATIONS
 from megatron_bio.corpus.building.word_hashes import Hashes, mixed
 
 SEED = 1
+AT_ONCE = 1024
+"""Documents; rensa gives their signatures as Python's integers."""
 SURE = 0.99
 """The least probability that two documents as alike as asked for share a band."""
 LEAST_ROWS = 4
@@ -27,8 +29,11 @@ Signatures = NDArray[np.uint32]
 
 def signatures(shingles: Sequence[Hashes]) -> Signatures:
     """[documents, PERMUTATIONS]; the share of equal numbers in two rows estimates the Jaccard similarity of their shingles."""
-    if not shingles:
-        return np.empty((0, PERMUTATIONS), np.uint32)
+    rows = [_signatures(shingles[first : first + AT_ONCE]) for first in range(0, len(shingles), AT_ONCE)]
+    return np.concatenate([np.empty((0, PERMUTATIONS), np.uint32), *rows])
+
+
+def _signatures(shingles: Sequence[Hashes]) -> Signatures:
     offsets = np.concatenate(([0], np.cumsum([len(hashes) for hashes in shingles])))
     matrix: Any = rensa.RMinHash.digest_matrix_from_flat_token_hashes(
         np.concatenate(shingles), offsets.tolist(), PERMUTATIONS, SEED

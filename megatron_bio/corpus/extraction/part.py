@@ -1,30 +1,29 @@
 """One piece of input → one part in the work folder: the lines of its documents and a table of its records."""
 
-import io
 import json
+from array import array
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import BinaryIO, Literal
 
-import numpy as np
 import zstandard
 
 from megatron_bio.corpus.atomic_file import atomic_file
 from megatron_bio.corpus.errors import DamagedFileError
-from megatron_bio.corpus.extraction.records import Kept, LeftOut, Lost, Piece, Withdrawn
+from megatron_bio.corpus.extraction.records import Kept, LeftOut, Lost, Piece, Record, Withdrawn
 from megatron_bio.corpus.work_folder import fingerprint
 
 FASTEST_LEVEL = 1
-READ_BUFFER_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 20
 NO_KEY = -1
 ALL_VERSIONS = -1
 WITHDRAWN = -1
-FORMAT = 1
+CHANGE_NUMBERS = 3
+KEPT_NUMBERS = 4
+FORMAT = 2
 """Changes whenever a new version of the program would give other lines for the same input."""
-
-Table = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass(kw_only=True)
@@ -39,11 +38,11 @@ class PartCounts:
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """A finished part; `changes` [n, 3] are key, version and number of the record (-1: withdrawn) in the order of the input."""
+    """A finished part; `changes` are rows of key, version, number of the record (-1: withdrawn), in the order of the input."""
 
     name: str
     counts: PartCounts
-    changes: Table
+    changes: "array[int]"
     progress_bytes: int
 
 
@@ -70,14 +69,18 @@ class PartMaker:
         return part
 
     def _load(self, piece: Piece, made_from: str) -> Part | None:
+        """The part, if both of its files are there; an earlier run may have been killed while it removed them."""
+        if not lines_path(self.folder, piece.name).exists():
+            return None
         try:
-            with np.load(_table_path(self.folder, piece.name), allow_pickle=False) as arrays:
-                if arrays["fingerprint"].item() != made_from:
+            with _table_path(self.folder, piece.name).open("rb") as file:
+                head = json.loads(file.readline())
+                if head["fingerprint"] != made_from:
                     return None
-                counts = json.loads(arrays["counts"].item())
-                changes = arrays["changes"]
+                changes = _read_array(file, head["changes"])
         except FileNotFoundError:
             return None
+        counts = head["counts"]
         return Part(
             name=piece.name,
             counts=PartCounts(**{**counts, "skipped": Counter(counts["skipped"])}),
@@ -86,58 +89,79 @@ class PartMaker:
         )
 
     def _make(self, piece: Piece, made_from: str) -> None:
-        """The table is written last: without it the lines count for nothing."""
-        counts = PartCounts()
-        changes: list[tuple[int, int, int]] = []
-        kept: list[tuple[int, int, int, int]] = []
+        """The table is written last: without it the lines count for nothing. An older table must not count for new lines."""
+        _table_path(self.folder, piece.name).unlink(missing_ok=True)
         with (
             atomic_file(lines_path(self.folder, piece.name)) as file,
             zstandard.ZstdCompressor(level=FASTEST_LEVEL).stream_writer(file, closefd=False) as lines,
         ):
-            for record in self._records_or_damage(piece):
-                match record:
-                    case Kept():
-                        if record.key is not None:
-                            changes.append((record.key, record.version, counts.records))
-                        key = NO_KEY if record.key is None else record.key
-                        kept.append((counts.records, key, record.words, record.characters))
-                        lines.write(record.line + b"\n")
-                        counts.records += 1
-                    case LeftOut():
-                        if record.key is not None:
-                            changes.append((record.key, record.version, counts.records))
-                        counts.skipped[record.reason] += 1
-                        counts.records += 1
-                    case Withdrawn():
-                        version = ALL_VERSIONS if record.version is None else record.version
-                        changes.append((record.key, version, WITHDRAWN))
-                        counts.withdrawals += 1
-                    case Lost():
-                        counts.losses.append({**asdict(record), "path": str(record.path)})
-                        counts.skipped[record.reason] += record.records
-                        counts.records += record.records
-        buffer = io.BytesIO()
-        np.savez(
-            buffer,
-            fingerprint=np.array(made_from),
-            counts=np.array(json.dumps(vars(counts))),
-            changes=np.array(changes, dtype=np.int64).reshape(-1, 3),
-            kept=np.array(kept, dtype=np.int64).reshape(-1, 4),
-        )
+            builder = _Builder(lines, self.on_error)
+            try:
+                for record in piece.records():
+                    builder.add(record)
+            except DamagedFileError as error:
+                # The damage that ends the reading is the last record, or is raised at once with "stop".
+                if self.on_error == "stop":
+                    raise
+                builder.add(Lost(path=error.path, reason=error.reason, message=error.message, records=0))
+            builder.write_lines()
+        head = {
+            "fingerprint": made_from,
+            "counts": vars(builder.counts),
+            "changes": len(builder.changes),
+            "kept": len(builder.kept),
+        }
         with atomic_file(_table_path(self.folder, piece.name)) as file:
-            file.write(buffer.getbuffer())
+            file.write(json.dumps(head).encode() + b"\n")
+            file.write(builder.changes.tobytes())
+            file.write(builder.kept.tobytes())
 
-    def _records_or_damage(self, piece: Piece) -> Iterator[Kept | LeftOut | Withdrawn | Lost]:
-        """The records; damage that ends the reading is the last of them, or is raised at once with "stop"."""
-        try:
-            for record in piece.records():
-                if isinstance(record, Lost) and self.on_error == "stop":
-                    raise DamagedFileError(record.path, record.reason, record.message)
-                yield record
-        except DamagedFileError as error:
-            if self.on_error == "stop":
-                raise
-            yield Lost(path=error.path, reason=error.reason, message=error.message, records=0)
+
+class _Builder:
+    """Takes the records of a part one by one."""
+
+    def __init__(self, lines: zstandard.ZstdCompressionWriter, on_error: Literal["stop", "keep"]) -> None:
+        self._on_error = on_error
+        self.counts = PartCounts()
+        self.changes = array("q")
+        self.kept = array("q")
+        self._stream = lines
+        self._lines: list[bytes] = []
+        self._line_bytes = 0
+
+    def add(self, record: Record) -> None:
+        counts = self.counts
+        if isinstance(record, Kept):
+            if record.key is not None:
+                self.changes.extend((record.key, record.version, counts.records))
+            key = NO_KEY if record.key is None else record.key
+            self.kept.extend((counts.records, key, record.words, record.characters))
+            counts.records += 1
+            self._lines.append(record.line)
+            self._line_bytes += len(record.line)
+            if self._line_bytes > BLOCK_BYTES:
+                self.write_lines()
+        elif isinstance(record, LeftOut):
+            if record.key is not None:
+                self.changes.extend((record.key, record.version, counts.records))
+            counts.skipped[record.reason] += 1
+            counts.records += 1
+        elif isinstance(record, Withdrawn):
+            version = ALL_VERSIONS if record.version is None else record.version
+            self.changes.extend((record.key, version, WITHDRAWN))
+            counts.withdrawals += 1
+        else:
+            if self._on_error == "stop":
+                raise DamagedFileError(record.path, record.reason, record.message)
+            counts.losses.append({**asdict(record), "path": str(record.path)})
+            if record.records:
+                counts.skipped[record.reason] += record.records
+            counts.records += record.records
+
+    def write_lines(self) -> None:
+        if self._lines:
+            self._stream.write(b"\n".join(self._lines) + b"\n")
+            self._lines, self._line_bytes = [], 0
 
 
 def lines_path(folder: Path, name: str) -> Path:
@@ -146,23 +170,30 @@ def lines_path(folder: Path, name: str) -> Path:
 
 
 def _table_path(folder: Path, name: str) -> Path:
-    return folder / f"{name}.npz"
+    return folder / f"{name}.table"
 
 
-def kept_table(folder: Path, name: str) -> Table:
-    """[lines, 4]: for each line of a part the number of its record, key (-1: none), words and characters."""
-    with np.load(_table_path(folder, name), allow_pickle=False) as arrays:
-        table: Table = arrays["kept"]
-        return table
+def _read_array(file: BinaryIO, length: int) -> "array[int]":
+    numbers = array("q")
+    numbers.fromfile(file, length)
+    return numbers
 
 
-def read_lines(folder: Path, name: str) -> Iterator[bytes]:
-    """The lines of a part, without newline, in order; as many as `kept_table` has rows."""
+def kept_table(folder: Path, name: str) -> "array[int]":
+    """Four numbers for each line of a part: number of its record, key (-1: none), words and characters."""
+    with _table_path(folder, name).open("rb") as file:
+        head = json.loads(file.readline())
+        _read_array(file, head["changes"])
+        return _read_array(file, head["kept"])
+
+
+def read_line_blocks(folder: Path, name: str) -> Iterator[list[bytes]]:
+    """The lines of a part, without newline, in order, some at a time; as many in all as `kept_table` has rows."""
     rest = b""
     with (
         lines_path(folder, name).open("rb") as file,
         zstandard.ZstdDecompressor().stream_reader(file) as stream,
     ):
-        while block := stream.read(READ_BUFFER_BYTES):
+        while block := stream.read(BLOCK_BYTES):
             *lines, rest = (rest + block).split(b"\n")
-            yield from lines
+            yield lines

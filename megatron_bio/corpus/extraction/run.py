@@ -4,9 +4,9 @@ import hashlib
 import json
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import closing
+from itertools import compress, islice
 from pathlib import Path
-
-import numpy as np
 
 from megatron_bio.config.errors import IncompleteResultError
 from megatron_bio.config.extract import ExtractionOptions
@@ -15,12 +15,14 @@ from megatron_bio.corpus.document import DocumentWriter
 from megatron_bio.corpus.errors import CorpusError
 from megatron_bio.corpus.extraction.part import (
     ALL_VERSIONS,
+    CHANGE_NUMBERS,
+    KEPT_NUMBERS,
     NO_KEY,
     WITHDRAWN,
     Part,
     PartMaker,
     kept_table,
-    read_lines,
+    read_line_blocks,
 )
 from megatron_bio.corpus.extraction.records import Piece
 from megatron_bio.corpus.extraction.register import Register
@@ -51,32 +53,22 @@ def extract(
     Raises CorpusError when damage stops it or nothing is left, and IncompleteResultError at the end after damage with
     `on_error` "keep".
     """
-    if options.output.resolve() in {path.resolve() for path in paths}:
-        raise CorpusError(f"--output {options.output} is also an input. Give another --output.")
+    _check_output(options.output, paths)
     started = time.monotonic()
-    folder = WorkFolder.beside(options.output, options.resume)
     report = ExtractionReport(files=len(paths))
-    register = Register()
-    parts: list[tuple[str, int]] = []
-    maker = PartMaker(folder.path, made_from, options.on_error)
-    total_bytes = sum(path.stat().st_size for path in paths)
-    with byte_progress(title, total_bytes, options.progress) as show_bytes:
-        done_bytes = 0
-        for part in map_in_order(maker, pieces, options.workers):
-            _register(part, report.records_read, register)
-            report.add(part.counts)
-            parts.append((part.name, part.counts.records))
-            done_bytes += part.progress_bytes
-            show_bytes(done_bytes)
-    with DocumentWriter(options.output) as writer:
-        _write_current(folder.path, parts, register, writer, report)
-        if not report.kept:
-            raise CorpusError(
-                f"expected at least one document, found none in {len(paths)} files; nothing was written.\n"
-                f"{report.to_text()}"
-            )
-    report_path = _write_report(options.output, report)
-    folder.remove()
+    with WorkFolder.locked_beside(options.output, options.resume) as folder:
+        register = Register()
+        maker = PartMaker(folder.path, made_from, options.on_error)
+        parts = _make_parts(maker, pieces, paths, register, report, options, title)
+        with DocumentWriter(options.output) as writer:
+            _write_current(folder.path, parts, register, writer, report)
+            if not report.kept:
+                raise CorpusError(
+                    f"expected at least one document, found none in {len(paths)} files; nothing was written.\n"
+                    f"{report.to_text()}"
+                )
+        report_path = _write_report(options.output, report)
+        folder.remove()
     print(report.to_text())
     print(
         f"{report.records_read / (time.monotonic() - started):,.0f} records/s; wrote {options.output}",
@@ -89,8 +81,45 @@ def extract(
         )
 
 
+def _check_output(output: Path, inputs: Sequence[Path]) -> None:
+    """Refuses now what would fail after hours."""
+    if output.resolve() in {path.resolve() for path in inputs}:
+        raise CorpusError(f"--output {output} is also an input. Give another --output.")
+    for path in (output, _report_path(output)):
+        if path.is_dir():
+            raise CorpusError(
+                f"--output {output}: expected a file or nothing at {path}, found a folder. Give another --output."
+            )
+
+
+def _make_parts(
+    maker: PartMaker,
+    pieces: Iterable[Piece],
+    paths: Sequence[Path],
+    register: Register,
+    report: ExtractionReport,
+    options: ExtractionOptions,
+    title: str,
+) -> list[tuple[str, int]]:
+    """Makes all parts and enters their records; gives name and number of records of each."""
+    parts: list[tuple[str, int]] = []
+    done_bytes = 0
+    with (
+        byte_progress(title, sum(path.stat().st_size for path in paths), options.progress) as show_bytes,
+        closing(map_in_order(maker, pieces, options.workers)) as made,
+    ):
+        for part in made:
+            _register(part, report.records_read, register)
+            report.add(part.counts)
+            parts.append((part.name, part.counts.records))
+            done_bytes += part.progress_bytes
+            show_bytes(done_bytes)
+    return parts
+
+
 def _register(part: Part, first_position: int, register: Register) -> None:
-    for key, version, number in part.changes.tolist():
+    numbers = iter(part.changes)
+    for key, version, number in zip(*[numbers] * CHANGE_NUMBERS, strict=True):
         if number == WITHDRAWN:
             register.remove(key, None if version == ALL_VERSIONS else version)
         else:
@@ -107,30 +136,37 @@ def _write_current(
     """Writes the lines that count; `parts` are name and number of records of each."""
     first_position = 0
     for name, records in parts:
-        kept = kept_table(folder, name)
-        keep = np.ones(len(kept), dtype=bool)
-        for row, (number, key) in enumerate(kept[:, :2].tolist()):
-            if key == NO_KEY:
-                continue
-            current = register.current(key)
-            if current != first_position + number:
-                keep[row] = False
-                report.deleted += current is None
-                report.replaced += current is not None
-        for line, is_kept in zip(read_lines(folder, name), keep.tolist(), strict=True):
-            if is_kept:
-                writer.write_line(line)
-        report.kept += int(keep.sum())
-        report.words += int(kept[keep, 2].sum())
-        report.characters += int(kept[keep, 3].sum())
+        numbers = iter(kept_table(folder, name))
+        keep = bytearray()
+        for number, key, words, characters in zip(*[numbers] * KEPT_NUMBERS, strict=True):
+            current = first_position + number if key == NO_KEY else register.current(key)
+            is_current = current == first_position + number
+            keep.append(is_current)
+            if is_current:
+                report.kept += 1
+                report.words += words
+                report.characters += characters
+            elif current is None:
+                report.deleted += 1
+            else:
+                report.replaced += 1
+        is_kept = iter(keep)
+        for lines in read_line_blocks(folder, name):
+            chosen = list(compress(lines, islice(is_kept, len(lines))))
+            if chosen:
+                writer.write_line(b"\n".join(chosen))
         first_position += records
 
 
 def _write_report(output: Path, report: ExtractionReport) -> Path:
     with output.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    path = output.with_name(f"{output.name}.report.json")
+    path = _report_path(output)
     with atomic_file(path) as file:
         content = {"output": output.name, "sha256": digest, **vars(report)}
         file.write(json.dumps(content, ensure_ascii=False, indent=2).encode() + b"\n")
     return path
+
+
+def _report_path(output: Path) -> Path:
+    return output.with_name(f"{output.name}.report.json")

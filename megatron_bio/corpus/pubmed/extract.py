@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from megatron_bio.config.extract import ExtractPubmedOptions
 from megatron_bio.corpus.extraction.records import Kept, LeftOut, Record, Withdrawn
 from megatron_bio.corpus.extraction.run import extract
 from megatron_bio.corpus.inputs import expand_inputs
-from megatron_bio.corpus.pubmed.read import Citation, Deletion, UnusableRecord, read_pubmed, to_document
+from megatron_bio.corpus.pubmed.citation import Citation, Deletion, UnusableRecord, to_document
+from megatron_bio.corpus.pubmed.read import read_pubmed
 from megatron_bio.corpus.work_folder import file_identity
 
 
@@ -18,6 +20,8 @@ class PubmedFile:
 
     path: Path
     number: int
+    all_fields: bool
+    other_abstracts: bool
     minimum_words: int
     require_abstract: bool
 
@@ -43,17 +47,23 @@ class PubmedFile:
 
     def records(self) -> Iterator[Record]:
         """As `Piece`."""
-        for record in read_pubmed(self.path):
-            if isinstance(record, Deletion):
+        for record in read_pubmed(self.path, all_fields=self.all_fields):
+            if isinstance(record, Citation):
+                yield self._kept_or_left_out(record)
+            elif isinstance(record, Deletion):
                 yield Withdrawn(key=record.pmid, version=record.version)
             elif isinstance(record, UnusableRecord):
                 yield LeftOut(key=None, version=1, reason=record.reason)
             else:
-                yield self._kept_or_reason(record)
+                yield record
 
-    def _kept_or_reason(self, citation: Citation) -> Record:
+    def _kept_or_left_out(self, citation: Citation) -> Kept | LeftOut:
+        if not self.other_abstracts:
+            citation.meta.pop("other_abstracts", None)
         document = to_document(citation)
-        words = len(document.text.split())
+        text = document.text
+        # The text is clean: one character of white space between words, none at the ends.
+        words = text.count(" ") + text.count("\n") + 1 if text else 0
         reason = ""
         if not citation.abstract and self.require_abstract:
             reason = "no abstract"
@@ -67,7 +77,7 @@ class PubmedFile:
             key=citation.pmid,
             version=citation.version,
             words=words,
-            characters=len(document.text),
+            characters=len(text),
             line=document.to_json(),
         )
 
@@ -75,14 +85,11 @@ class PubmedFile:
 def extract_pubmed(options: ExtractPubmedOptions) -> None:
     """Writes the documents and the report, see `extract`. Raises CorpusError."""
     paths = expand_inputs(options.inputs)
-    choices = {"minimum_words": options.minimum_words, "require_abstract": options.require_abstract}
-    pieces = (
-        PubmedFile(
-            path=path,
-            number=number,
-            minimum_words=options.minimum_words,
-            require_abstract=options.require_abstract,
-        )
-        for number, path in enumerate(paths)
-    )
+    choices: dict[str, Any] = {
+        "all_fields": options.fields == "all",
+        "other_abstracts": options.other_abstracts,
+        "minimum_words": options.minimum_words,
+        "require_abstract": options.require_abstract,
+    }
+    pieces = (PubmedFile(path=path, number=number, **choices) for number, path in enumerate(paths))
     extract(options, paths, pieces, {"source": "pubmed", **choices}, "reading PubMed")

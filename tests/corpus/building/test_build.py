@@ -5,9 +5,9 @@ import hashlib
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,8 +16,10 @@ from megatron_bio.cli import main
 from megatron_bio.config.build import BuildCorpusOptions
 from megatron_bio.config.errors import ConfigurationError, IncompleteResultError
 from megatron_bio.corpus.building import contamination
+from megatron_bio.corpus.decontamination.index import Match
 from megatron_bio.corpus.document import Document
 from megatron_bio.corpus.errors import CorpusError, DamagedFileError
+from megatron_bio.corpus.work_folder import WorkFolder
 from tests.corpus.building.conftest import Corpus, Prose
 
 Build = Callable[..., Corpus]
@@ -244,17 +246,29 @@ def test_a_second_run_on_the_same_output_is_refused(build: Build, prose: Prose, 
     assert holder.stdout and holder.stdout.readline() == b"held\n"
     document = Document(id="1", text=prose.text())
     for resume in (True, False):
-        with pytest.raises(CorpusError, match="another run is building it"):
+        with pytest.raises(CorpusError, match="expected no other run"):
             build(document, resume=resume)
     holder.communicate(b"\n")
     assert build(document).ids() == {"1"}
 
 
-@dataclass(frozen=True)
-class _Match:
-    reason: str
-    benchmark: str
-    item: str
+def test_a_corpus_that_another_run_finished_meanwhile_is_not_replaced(
+    build: Build, prose: Prose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = Document(id="1", text=prose.text()), Document(id="2", text=prose.text())
+    lock = WorkFolder.locked_beside
+
+    def late(output: Path, resume: bool) -> AbstractContextManager[WorkFolder]:
+        monkeypatch.setattr(WorkFolder, "locked_beside", lock)
+        build(first)
+        return lock(output, resume)
+
+    other = tmp_path / "other.jsonl"
+    other.write_bytes(second.to_json())
+    monkeypatch.setattr(WorkFolder, "locked_beside", late)
+    with pytest.raises(CorpusError, match="other inputs"):
+        build(other)
+    assert Corpus(tmp_path / "corpus").ids() == {"1"}
 
 
 @dataclass(frozen=True)
@@ -263,11 +277,11 @@ class _Benchmarks:
 
     fingerprint: str
 
-    def match(self, document: Document) -> _Match | None:
+    def match(self, document: Document) -> Match | None:
         found = "tested" in document.text
-        return _Match("text of a benchmark", "qa.json", "item 7") if found else None
+        return Match(reason="text of a benchmark", benchmark="qa.json", item="item 7") if found else None
 
-    def summary(self) -> list[dict[str, Any]]:
+    def summary(self) -> list[dict[str, object]]:
         return [{"name": "qa.json", "items": 9}]
 
 
@@ -311,6 +325,7 @@ def test_impossible_options_name_the_flag() -> None:
     for flag, value in {
         "inputs": [],
         "languages": [],
+        "languages ": ["en"],
         "benchmark_ngram": 2,
         "minimum_words": -1,
         "maximum_words": 5,
@@ -323,5 +338,5 @@ def test_impossible_options_name_the_flag() -> None:
         "workers": 0,
         "on_error": "skip",
     }.items():
-        with pytest.raises(ConfigurationError, match=f"--{flag}"):
-            BuildCorpusOptions(**{"inputs": ["x"], "output": Path("o"), flag: value})  # type: ignore[arg-type]
+        with pytest.raises(ConfigurationError, match=f"--{flag.strip()}"):
+            BuildCorpusOptions(**{"inputs": ["x"], "output": Path("o"), flag.strip(): value})  # type: ignore[arg-type]

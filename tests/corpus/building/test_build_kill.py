@@ -75,7 +75,15 @@ def test_a_resumed_run_makes_only_what_is_missing(build: Build, source: Path, tm
     assert build(source, output="c", **killed_build.SETTINGS).ids()
 
 
-@pytest.mark.parametrize("change", [{"minimum_words": 30}, {"split": (0.2, 0.4, 0.4)}, {"resume": False}])
+CHANGES = [
+    {"minimum_words": 80},
+    {"copied_sentence_fraction": 0.9},
+    {"split": (1.0, 0.0, 0.0), "keep_dropped": False},
+    {"resume": False},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_what_other_options_left_is_not_used(
     build: Build, source: Path, tmp_path: Path, change: dict[str, object]
 ) -> None:
@@ -84,7 +92,9 @@ def test_what_other_options_left_is_not_used(
     start(source, tmp_path / "c", renames - 1, "after")
     assert (tmp_path / "c.unfinished" / "corpus" / "manifest.json").exists()
     settings = {**killed_build.SETTINGS, **change}
-    assert build(source, output="c", **settings).bytes() == build(source, output="fresh", **settings).bytes()
+    resumed, fresh = (build(source, output=output, **settings) for output in ("c", "fresh"))
+    assert resumed.bytes() == fresh.bytes()
+    assert len(list(resumed.path.rglob("*"))) == len(list(fresh.path.rglob("*")))
 
 
 def test_changed_input_is_read_again(build: Build, source: Path, tmp_path: Path, write: Write) -> None:

@@ -87,6 +87,15 @@ def test_an_abstract_stays_when_its_article_has_none_or_is_not_kept(build: Build
     assert corpus.ids() == {"pubmed:1", "pubmed:2", "pmc:PMC5"}
 
 
+def test_an_abstract_inside_an_article_makes_no_near_duplicates(build: Build, prose: Prose) -> None:
+    """Else it would leave for the other one, or the other one for it, though it is not kept itself."""
+    text = prose.text()
+    corpus = build(
+        document("b", f"{text} Longer."), abstract(1, text), article(5, prose.text(), prose.text(30), pmid=1)
+    )
+    assert corpus.copies() == {"pubmed:1": (INSIDE, "pmc:PMC5")}
+
+
 def test_an_abstract_leaves_for_the_copy_of_its_article(build: Build, prose: Prose) -> None:
     text, body = prose.text(), prose.text(30)
     first, second = article(5, text, body), article(6, text, body, pmid=1)

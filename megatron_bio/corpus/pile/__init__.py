@@ -1,0 +1,1 @@
+"""The Pile's own files (`jsonl.zst`) → documents of its biomedical subsets."""

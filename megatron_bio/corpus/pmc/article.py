@@ -1,0 +1,192 @@
+"""The bytes of a JATS (or NLM) file → its articles: title, abstract, body, identifiers, licence.
+
+Reads `article` as the root and below PMC's wrappers (`pmc-articleset`, OAI-PMH, with or without namespaces). Entities are
+never expanded and no other file or address is opened. https://jats.nlm.nih.gov/
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final
+
+from lxml import etree
+
+from megatron_bio.corpus.characters import UnknownEntityError
+from megatron_bio.corpus.document import Document
+from megatron_bio.corpus.pmc.citations import may_have_glued_marks
+from megatron_bio.corpus.pmc.cutting import without_unread_parts
+from megatron_bio.corpus.pmc.license import article_license
+from megatron_bio.corpus.pmc.metadata import describe, identifiers
+from megatron_bio.corpus.pmc.selection import is_main_abstract, is_side_section, side_sections
+from megatron_bio.corpus.pmc.text import line, paragraphs
+from megatron_bio.corpus.pmc.tree import set_text
+
+SAFE_PARSING: Final = MappingProxyType(
+    {"resolve_entities": False, "no_network": True, "load_dtd": False, "huge_tree": False}
+    | {"remove_comments": True, "remove_pis": True}
+)
+UNKNOWN_ENTITY: Final = "entity that is never expanded"
+NO_ARTICLE: Final = "XML without an article"
+NO_METADATA: Final = "article without article-meta"
+
+_OWN_ADDRESS = re.compile(r"DOI:? ?(?:https?://(?:dx\.)?doi\.org/)?10\.\S+")
+"""eLife puts the DOI of each part below it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Article:
+    """One article; `abstract` and `body` are paragraphs. `number` and `version` are of its PMCID, None without one."""
+
+    number: int | None
+    version: int
+    doi: str
+    title: str
+    license: str
+    abstract: list[str] = field(default_factory=list)
+    body: list[str] = field(default_factory=list)
+    meta: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnusableArticle:
+    """Something that is no article that can be used, with the phrase it is counted under."""
+
+    reason: str
+    number: int | None = None
+    version: int = 1
+
+
+class ArticleReader:
+    """Reads articles with the same choices, one file's bytes after the other."""
+
+    def __init__(self, captions: bool = False) -> None:
+        """With `captions` the captions of figures and tables are text."""
+        self._captions = captions
+        self._parser = etree.XMLParser(**SAFE_PARSING)
+
+    def read(self, content: bytes) -> Iterator["Article | UnusableArticle"]:
+        """The articles in the bytes of a file, at least one thing; raises etree.XMLSyntaxError."""
+        content = without_unread_parts(content, self._captions)
+        root = etree.fromstring(content, self._parser)
+        glued_marks = may_have_glued_marks(content)
+        found = False
+        for article in list(root.iter("{*}article")):
+            if _is_inside_article(article):
+                continue
+            found = True
+            _forget_namespace(article)
+            yield self._article(article, glued_marks)
+        if not found:
+            yield UnusableArticle(reason=NO_ARTICLE)
+
+    def _article(self, article: Any, glued_marks: bool) -> Article | UnusableArticle:
+        article_meta = article.find("front/article-meta")
+        if article_meta is None:
+            return UnusableArticle(reason=NO_METADATA)
+        known = identifiers(article_meta)
+        number, version = known.pop("number", None), known.pop("version", 1)
+        try:
+            title = _title(article_meta)
+            return Article(
+                number=number,
+                version=version,
+                doi=str(known.get("doi", "")),
+                title=title,
+                license=article_license(article_meta),
+                abstract=_abstract(article_meta),
+                body=self._body(article, glued_marks),
+                meta={**known, **describe(article, article_meta, title)},
+            )
+        except UnknownEntityError:
+            return UnusableArticle(reason=UNKNOWN_ENTITY, number=number, version=version)
+
+    def _body(self, article: Any, glued_marks: bool) -> list[str]:
+        body = article.find("body")
+        if body is None:
+            return []
+        _remove_side_sections(body)
+        text = paragraphs(body, self._captions, glued_marks)
+        for appendix in article.findall("back/app-group/app"):
+            if not is_side_section(appendix):
+                _remove_side_sections(appendix)
+                text += paragraphs(appendix, self._captions)
+        floats = article.find("floats-group")
+        if self._captions and floats is not None:
+            text += paragraphs(floats, captions=True)
+        return text
+
+
+def to_document(
+    article: Article, number: int | None, name: str, extra_meta: Mapping[str, object]
+) -> Document:
+    """The document of an article; without PMCID (`number`) and DOI it is called by `name`."""
+    meta = dict(article.meta)
+    if number is not None:
+        meta["pmcid"] = f"PMC{number}"
+    meta["license"] = article.license
+    meta["abstract_lines"] = len(article.abstract)
+    if article.version != 1:
+        meta["version"] = article.version
+    return Document(
+        id=f"pmc:{meta.get('pmcid') or article.doi or name}",
+        title=article.title,
+        text="\n".join(article.abstract + article.body),
+        source="pmc",
+        meta={**meta, **extra_meta},
+    )
+
+
+def _remove_side_sections(holder: Any) -> None:
+    for section in side_sections(holder):
+        section.getparent().remove(section)
+
+
+def _is_inside_article(element: Any) -> bool:
+    return next(element.iterancestors("{*}article"), None) is not None
+
+
+def _forget_namespace(article: Any) -> None:
+    """OAI-PMH puts JATS in a namespace of its own."""
+    if not article.tag.startswith("{"):
+        return
+    namespace = article.tag.rpartition("}")[0] + "}"
+    for element in article.iter(f"{namespace}*"):
+        element.tag = element.tag.removeprefix(namespace)
+
+
+def _title(article_meta: Any) -> str:
+    group = article_meta.find("title-group")
+    if group is None:
+        return ""
+    parts = [part for element in group.iterchildren("article-title", "subtitle") if (part := line(element))]
+    title = ""
+    for part in parts:
+        title += (
+            part
+            if not title
+            else f" {part}"
+            if title.endswith((":", ".", "?", "!", "–", "—"))
+            else f": {part}"
+        )
+    return title
+
+
+def _abstract(article_meta: Any) -> list[str]:
+    """The paragraphs of the abstract proper; a section's title stands before its first paragraph, `Methods: We ...`."""
+    abstracts = list(article_meta.iterchildren("abstract"))
+    chosen = next((abstract for abstract in abstracts if is_main_abstract(abstract)), None)
+    if chosen is None:
+        chosen = next(
+            (abstract for abstract in abstracts if abstract.get("abstract-type") == "summary"), None
+        )
+    if chosen is None:
+        return []
+    _remove_side_sections(chosen)
+    for heading in chosen.findall("title") + chosen.findall("label"):
+        chosen.remove(heading)
+    for heading in list(chosen.iterdescendants("title")):
+        label = line(heading).rstrip(" .:")
+        heading.tag = "label"
+        set_text(heading, f"{label}:" if label else "")
+    return [paragraph for paragraph in paragraphs(chosen) if not _OWN_ADDRESS.fullmatch(paragraph)]

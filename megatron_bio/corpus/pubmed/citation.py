@@ -1,0 +1,46 @@
+"""What one record of PubMed says, and the document made of it."""
+
+from dataclasses import dataclass
+
+from megatron_bio.corpus.document import Document
+
+NO_PMID = "no valid PMID"
+UNKNOWN_ENTITY = "entity that is never expanded"
+NO_CITATION = "element that is no citation"
+
+
+@dataclass(kw_only=True, slots=True)
+class Citation:
+    """One record; `title` and `abstract` may be empty, the sections of `abstract` are separated by a newline."""
+
+    pmid: int
+    version: int
+    title: str
+    abstract: str
+    meta: dict[str, object]
+    """As in `Document.meta`, without what follows from the other fields."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Deletion:
+    """A record that NLM withdrew; `version` None withdraws all versions."""
+
+    pmid: int
+    version: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnusableRecord:
+    """A record that cannot be used although its XML is sound, with the phrase it is counted under."""
+
+    reason: str
+
+
+def to_document(citation: Citation) -> Document:
+    """The document of a citation. A record without abstract has its title as text, and `title_only` in its meta."""
+    meta = {"version": citation.version, **citation.meta}
+    title, text = citation.title, citation.abstract
+    if not text:
+        title, text = "", title
+        meta["title_only"] = True
+    return Document(id=f"pubmed:{citation.pmid}", title=title, text=text, source="pubmed", meta=meta)

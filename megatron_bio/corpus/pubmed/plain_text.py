@@ -1,0 +1,64 @@
+"""Pieces of XML that need no parser → text, equal to what `element_text` gives of the parsed element."""
+
+import re
+from typing import Final
+
+from megatron_bio.corpus.characters import clean, subscript, superscript
+
+_NOT_PRINTABLE: Final = bytes((*range(32), *range(127, 256)))
+_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+_LIST_MARKS = re.compile(rb"&|  |]]>")
+_INNERMOST = re.compile(r"<(i|b|u|sup|sub)>([^<]*)</\1>")
+
+
+def plain_text(piece: bytes) -> str | None:
+    """The cleaned text of what stands between two tags; None if only a parser can say, or must say what is wrong.
+
+    Usual markup (`i`, `b`, `u`, `sup`, `sub`) is understood. Raises UnicodeDecodeError.
+    """
+    if b"]" in piece and b"]]>" in piece:
+        return None
+    text = piece.decode()
+    if b"<" in piece:
+        inline = None if b"&" in piece else _without_markup(text)
+        return None if inline is None or _FORBIDDEN.search(text) else clean(inline)
+    if b"&" in piece:
+        text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", '"').replace("&apos;", "'")
+        if text.count("&") != text.count("&amp;"):
+            return None
+        text = text.replace("&amp;", "&")
+    if len(piece.translate(None, _NOT_PRINTABLE)) == len(piece):
+        # As `clean` does it, for what is only printable ASCII.
+        # (From the end: the search in this direction is the faster one.)
+        return text.strip(" ") if text.rfind("  ") < 0 else " ".join(text.split())
+    return None if _FORBIDDEN.search(text) else clean(text)
+
+
+def plain_texts(pieces: list[bytes]) -> list[str] | None:
+    """The cleaned texts that are not empty; None as for `plain_text`, and for markup."""
+    joined = b"<".join(pieces)
+    if len(joined.translate(None, _NOT_PRINTABLE)) == len(joined) and not _LIST_MARKS.search(joined):
+        return [item.strip(" ") for item in joined.decode().split("<") if item.strip(" ")]
+    texts: list[str] = []
+    for piece in pieces:
+        text = plain_text(piece)
+        if text is None:
+            return None
+        if text:
+            texts.append(text)
+    return texts
+
+
+def _without_markup(text: str) -> str | None:
+    """Elements are replaced from the inside, so that what is not well-formed is left and seen."""
+    replaced = 1
+    while replaced:
+        text, replaced = _INNERMOST.subn(_rendered, text)
+    return None if "<" in text else text
+
+
+def _rendered(element: re.Match[str]) -> str:
+    name, inner = element.groups()
+    if name == "sup":
+        return superscript(inner)
+    return subscript(inner) if name == "sub" else inner

@@ -1,0 +1,1 @@
+"""Texts that others have extracted (JSONL, Parquet, plain text) → documents."""
