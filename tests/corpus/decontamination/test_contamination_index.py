@@ -82,6 +82,17 @@ def test_a_changed_word_leaves_too_little(index_of: MadeIndex) -> None:
     assert index_of(*ITEMS, ngram=8).match(text_of(*words)) is not None
 
 
+def test_order_of_words_counts(index_of: MadeIndex) -> None:
+    index = index_of(*ITEMS)
+    words = SENTENCE.split()
+    assert index.match(text_of(*reversed(words))) is None
+    assert index.match(text_of(*words[1:], words[0])) is not None, "16 of 17 are still in order"
+    swapped = [
+        word for first, second in zip(words[::2], words[1::2], strict=False) for word in (second, first)
+    ]
+    assert index.match(text_of(*swapped)) is None
+
+
 def test_short_items_count_entire_only(index_of: MadeIndex) -> None:
     index = index_of(*ITEMS)
     found = index.match(text_of("We asked:", SHORT.lower(), "It does."))

@@ -212,10 +212,11 @@ FORMATS = {
     ),
     "our own documents": (
         "JSON records",
-        jsonl(OWN, {"text": "Only text"}),
+        jsonl(OWN, {"text": "Only text"}, {"text": "", "meta": {"pmid": "602"}}),
         [
             Item(name="pubmed:601", pmids=(601,), whole=("T",), texts=("Body",)),
             Item(name="line 2", whole=("Only text",)),
+            Item(name="line 3", pmids=(602,), whole=("",)),
         ],
     ),
     "tokens": (
@@ -251,6 +252,7 @@ DAMAGED = {
     "blank": ("\n \n", "no content"),
     "only comments": ("# nothing\n# more\n", "found none"),
     "no questions": ('{"questions": []}', "found none"),
+    "document of nothing": ('{"documents": [{"id": "x", "passages": [{"text": ""}]}]}', "found none"),
     "no records": ("[]", "found none"),
     "no object": ("{}", "line 1: expected a text or a PMID"),
     "word in a PMID list": ("12\n13\nfourteen\n", "line 3: expected a PMID, found 'fourteen'"),
