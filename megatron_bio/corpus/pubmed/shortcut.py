@@ -78,8 +78,8 @@ def _fields(xml: bytes, all_fields: bool, parser: PieceParser) -> Fields | None:
     _require_before(xml, language, _BEFORE_LANGUAGE)
     version, pmid = head.groups()
     fields = Fields(
-        pmid=pmid.decode(),
-        version=version.decode() if version else "1",
+        pmid=int(pmid),
+        version=int(version) if version else 1,
         title=_text(xml, title, b"<ArticleTitle>", title_end, parser),
         has_all=all_fields,
     )
@@ -225,5 +225,7 @@ def _all_of(pattern: re.Pattern[bytes], begin_tag: bytes, region: bytes) -> list
 
 def _require_before(xml: bytes, position: int, tags: bytes | tuple[bytes, ...]) -> None:
     """Gives up unless the last tag before `position` is one of `tags`."""
+    if xml.endswith(tags, 0, position):
+        return
     if not xml[max(0, position - TAG_AND_SPACE_BYTES) : position].rstrip().endswith(tags):
         raise _UnusualError

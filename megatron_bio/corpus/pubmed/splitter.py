@@ -78,6 +78,7 @@ class RecordSplitter:
     def __iter__(self) -> Iterator[RawRecord | Damage]:
         window = self._window
         is_set = self.root.name in SETS
+        searched, mark = b"", 0
         while True:
             buffer, at = window.buffer, window.at
             start = _START.match(buffer, at)
@@ -87,14 +88,12 @@ class RecordSplitter:
                 end = buffer.find(end_tag, inside)
                 if end < 0 and buffer.find(begin_tag, inside) < 0 and window.read_on():
                     continue
-                if (
-                    end >= 0
-                    and buffer.find(begin_tag, inside, end) < 0
-                    and not _has_marks(buffer, inside, end)
-                ):
-                    window.at = end + len(end_tag)
+                if mark < inside or searched is not buffer:
+                    searched, mark = buffer, _next_mark(buffer, inside)
+                if 0 <= end < mark and buffer.find(begin_tag, inside, end) < 0:
+                    window.at = at = end + len(end_tag)
                     self._is_open = is_set
-                    yield RawRecord(name, buffer[begin - 1 : window.at], window.base + begin - 1)
+                    yield RawRecord(name, buffer[begin - 1 : at], window.base + begin - 1)
                     continue
             if len(buffer) - at < TAG_BYTES and window.read_on():
                 continue
@@ -230,15 +229,16 @@ class RecordSplitter:
         return Damage(self._window.base + position, story, records)
 
 
-def _has_marks(buffer: bytes, begin: int, end: int) -> bool:
-    """Whether something begins with `<!` or `<?`, by the second byte, which is far rarer than the first."""
+def _next_mark(buffer: bytes, begin: int) -> int:
+    """Where something next begins with `<!` or `<?`, by its second byte, which is far rarer than the first."""
+    nearest = len(buffer)
     for byte in (b"!", b"?"):
-        at = buffer.find(byte, begin, end)
-        while at >= 0:
-            if buffer[at - 1] == ord("<"):
-                return True
-            at = buffer.find(byte, at + 1, end)
-    return False
+        at = buffer.find(byte, begin, nearest)
+        while at >= 0 and buffer[at - 1] != ord("<"):
+            at = buffer.find(byte, at + 1, nearest)
+        if at >= 0:
+            nearest = at - 1
+    return nearest
 
 
 def _mark_end(buffer: bytes, at: int) -> int:
