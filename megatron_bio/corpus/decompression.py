@@ -15,7 +15,7 @@ from megatron_bio.corpus.errors import DamagedFileError
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-CHUNK_BYTES = 1 << 17
+CHUNK_BYTES = 1 << 16
 MAGIC_BYTES = 6
 GZIP_MAGIC = b"\x1f\x8b"
 XZ_MAGIC = b"\xfd7zXZ\x00"

@@ -43,10 +43,10 @@ class Document:
     def to_json(self) -> bytes:
         """One line of a documents file, without the newline."""
         return b'{"id":%b,"title":%b,"text":%b,"source":%b,"meta":%b}' % (
-            _json_string(self.id),
+            _ENCODE(self.id).encode(),
             _json_string(self.title),
             _json_string(self.text),
-            _json_string(self.source),
+            _ENCODE(self.source).encode(),
             _ENCODE(dict(self.meta)).encode(),
         )
 

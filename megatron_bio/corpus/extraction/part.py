@@ -15,7 +15,7 @@ from megatron_bio.corpus.errors import DamagedFileError
 from megatron_bio.corpus.extraction.records import Kept, LeftOut, Lost, Piece, Record, Withdrawn
 from megatron_bio.corpus.work_folder import fingerprint
 
-FASTEST_LEVEL = 1
+FASTEST_LEVEL = -5
 BLOCK_BYTES = 1 << 20
 NO_KEY = -1
 ALL_VERSIONS = -1

@@ -18,8 +18,6 @@ RETRACTED: Final = "retracted publication"
 LARGEST_NOTICE: Final = 1000
 """Characters; a longer abstract that speaks of a withdrawal has a content of its own."""
 
-PMID: Final = re.compile(r"[0-9]{1,10}")
-VERSION: Final = re.compile(r"[0-9]{1,5}")
 YEAR: Final = re.compile(r"[0-9]{4}")
 _TRUNCATION_MARK = re.compile(r"\s?\(ABSTRACT TRUNCATED(?: AT \d+ WORDS)?\)$")
 _TRANSLATOR_MARK = re.compile(r"\s*\(author's transl\)$")
@@ -42,8 +40,9 @@ Section = tuple[str, str]
 class Fields:
     """Cleaned text of the elements; those below `has_all` stay empty where only the text is wanted."""
 
-    pmid: str
-    version: str = "1"
+    pmid: int | None
+    """None when there is no valid one."""
+    version: int = 1
     title: str = ""
     abstract: Sequence[Section] = ()
     languages: Sequence[str] = ()
@@ -65,7 +64,7 @@ class Fields:
 
 def to_citation(fields: Fields) -> Citation | UnusableRecord:
     """What counts of the fields, in the form of `Document.meta`."""
-    if not PMID.fullmatch(fields.pmid):
+    if fields.pmid is None:
         return UnusableRecord(reason=NO_PMID)
     title, translated = without_brackets(fields.title)
     abstract = joined(fields.abstract)
@@ -79,8 +78,8 @@ def to_citation(fields: Fields) -> Citation | UnusableRecord:
     if fields.has_all:
         _describe(fields, meta)
     return Citation(
-        pmid=int(fields.pmid),
-        version=int(fields.version) if VERSION.fullmatch(fields.version) else 1,
+        pmid=fields.pmid,
+        version=fields.version,
         title=title,
         abstract=abstract,
         meta=meta,

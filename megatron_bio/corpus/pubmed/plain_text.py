@@ -6,6 +6,7 @@ from typing import Final
 from megatron_bio.corpus.characters import clean, subscript, superscript
 
 _NOT_PRINTABLE: Final = bytes((*range(32), *range(127, 256)))
+_NOT_PLAIN: Final = _NOT_PRINTABLE + b"<&]"
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _LIST_MARKS = re.compile(rb"&|  |]]>")
 _INNERMOST = re.compile(r"<(i|b|u|sup|sub)>([^<]*)</\1>")
@@ -16,22 +17,22 @@ def plain_text(piece: bytes) -> str | None:
 
     Usual markup (`i`, `b`, `u`, `sup`, `sub`) is understood. Raises UnicodeDecodeError.
     """
-    if b"]" in piece and b"]]>" in piece:
-        return None
+    if len(piece.translate(None, _NOT_PLAIN)) == len(piece):
+        # As `clean` does it, for what is only printable ASCII. (From the end: that search is the faster one.)
+        text = piece.decode()
+        return text.strip(" ") if text.rfind("  ") < 0 else " ".join(text.split())
     text = piece.decode()
-    if b"<" in piece:
-        inline = None if b"&" in piece else _without_markup(text)
-        return None if inline is None or _FORBIDDEN.search(text) else clean(inline)
-    if b"&" in piece:
+    if "]]>" in text or _FORBIDDEN.search(text):
+        return None
+    if "<" in text:
+        inline = None if "&" in text else _without_markup(text)
+        return None if inline is None else clean(inline)
+    if "&" in text:
         text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", '"').replace("&apos;", "'")
         if text.count("&") != text.count("&amp;"):
             return None
         text = text.replace("&amp;", "&")
-    if len(piece.translate(None, _NOT_PRINTABLE)) == len(piece):
-        # As `clean` does it, for what is only printable ASCII.
-        # (From the end: the search in this direction is the faster one.)
-        return text.strip(" ") if text.rfind("  ") < 0 else " ".join(text.split())
-    return None if _FORBIDDEN.search(text) else clean(text)
+    return clean(text)
 
 
 def plain_texts(pieces: list[bytes]) -> list[str] | None:

@@ -60,8 +60,8 @@ class _FileReader:
             if isinstance(piece, Damage):
                 yield self._lost(piece.position, piece.story, piece.records)
                 continue
-            if piece.name in self._shortcuts:
-                fields = usual_fields(piece.xml, self._all_fields, self._parser)
+            if piece.name in self._shortcuts and not piece.has_marks:
+                fields = usual_fields(piece, self._all_fields, self._parser)
                 if fields is not None:
                     yield to_citation(fields)
                     continue
@@ -69,10 +69,11 @@ class _FileReader:
         self._lines.close()
 
     def _with_care(self, piece: RawRecord) -> Iterator[PubmedRecord]:
-        cost = 1 if piece.name else len(self._splitter.record_end.findall(piece.xml))
+        xml = piece.xml
+        cost = 1 if piece.name else len(self._splitter.record_end.findall(xml))
         try:
-            piece.xml.decode()
-            holder = self._parser.elements(piece.xml)
+            xml.decode()
+            holder = self._parser.elements(xml)
             if not piece.name:
                 yield from self._between_records(piece, holder)
             elif piece.name == "DeleteCitation":
@@ -82,12 +83,12 @@ class _FileReader:
         except UnknownEntityError:
             yield UnusableRecord(reason=UNKNOWN_ENTITY)
         except UnicodeDecodeError as error:
-            found = f"expected UTF-8, found the byte 0x{piece.xml[error.start]:02x}{_whose(piece)}"
+            found = f"expected UTF-8, found the byte 0x{xml[error.start]:02x}{_whose(xml)}"
             yield self._lost(piece.position + error.start, found, cost, WRONG_ENCODING)
         except etree.XMLSyntaxError as error:
             what = _PARSER_POSITION.sub("", error.msg or "unreadable content")
-            story = f"expected well-formed XML, found{_whose(piece)}: {what}"
-            place = piece.position + _line_begin(piece.xml, error.lineno or 1)
+            story = f"expected well-formed XML, found{_whose(xml)}: {what}"
+            place = piece.position + _line_begin(xml, error.lineno or 1)
             yield self._lost(place, story, cost)
 
     def _between_records(self, piece: RawRecord, holder: Any) -> Iterator[PubmedRecord]:
@@ -108,8 +109,8 @@ class _FileReader:
         )
 
 
-def _whose(piece: RawRecord) -> str:
-    pmid = _PMID.search(piece.xml)
+def _whose(xml: bytes) -> str:
+    pmid = _PMID.search(xml)
     return f" in the record of PMID {pmid[1].decode()}" if pmid else ""
 
 

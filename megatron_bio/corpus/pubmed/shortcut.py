@@ -16,6 +16,7 @@ from megatron_bio.corpus.markup_text import element_text
 from megatron_bio.corpus.pubmed.fields import YEAR, Fields, Section
 from megatron_bio.corpus.pubmed.parser import PieceParser
 from megatron_bio.corpus.pubmed.plain_text import plain_text, plain_texts
+from megatron_bio.corpus.pubmed.splitter import RawRecord
 from megatron_bio.corpus.pubmed.tree import sections
 
 TAG_AND_SPACE_BYTES = 128
@@ -28,11 +29,8 @@ _HEAD = re.compile(
     rb"</Date(?:Created|Completed|Revised)>\s*)*"
     rb'<Article(?: PubModel="[^"<&]*")?>\s*<Journal>'
 )
-_SECTION = re.compile(
-    rb'\s*<AbstractText(?: Label="([^"<&]*)")?(?: NlmCategory="[^"<&]*")?>([^<]*'
-    rb"(?:</?(?:i|b|u|su[bp])>[^<]*)*)</AbstractText>"
-)
-_COPYRIGHT = re.compile(rb"\s*(?:<CopyrightInformation>[^<]*</CopyrightInformation>\s*)?</Abstract>")
+_SECTION = re.compile(rb'\s*<AbstractText(?: Label="([^"<&]*)")?(?: NlmCategory="[^"<&]*")?>')
+_AFTER_SECTIONS = re.compile(rb"\s*(?:<CopyrightInformation>[^<]*</CopyrightInformation>\s*)?</Abstract>")
 _LANGUAGE = re.compile(rb"\s*<Language>([^<&]*)</Language>")
 _BEFORE_ABSTRACT: Final = (b"</ArticleTitle>", b"</Pagination>", b"</ELocationID>")
 _BEFORE_LANGUAGE: Final = (*_BEFORE_ABSTRACT, b"</Abstract>", b"</Affiliation>", b"</AuthorList>")
@@ -51,42 +49,41 @@ class _UnusualError(Exception):
     """The record is not as nearly all are."""
 
 
-def usual_fields(xml: bytes, all_fields: bool, parser: PieceParser) -> Fields | None:
-    """The fields of a PubmedArticle or MedlineCitation; None if `tree` must be asked, also about what is wrong.
-
-    `xml` holds no comment, CDATA section or instruction.
-    """
+def usual_fields(record: RawRecord, all_fields: bool, parser: PieceParser) -> Fields | None:
+    """The fields of a PubmedArticle or MedlineCitation without marks; None if `tree` must be asked, also if it is damaged."""
     try:
-        return _fields(xml, all_fields, parser)
+        return _fields(record.buffer, record.begin, record.end, all_fields, parser)
     except (_UnusualError, UnicodeDecodeError, UnknownEntityError, etree.XMLSyntaxError):
         return None
 
 
-def _fields(xml: bytes, all_fields: bool, parser: PieceParser) -> Fields | None:
-    head = _HEAD.match(xml)
+def _fields(xml: bytes, begin: int, end: int, all_fields: bool, parser: PieceParser) -> Fields | None:
+    """The fields of the record in xml[begin:end]."""
+    head = _HEAD.match(xml, begin, end)
     if head is None:
         return None
     find = xml.find
-    title = find(b"<ArticleTitle>", head.end())
-    title_end = find(b"</ArticleTitle>", title)
-    # The bytes are passed over once: a language comes after the abstract and the authors, near the end of the article.
-    language = find(b"<Language>", title_end)
-    article_end = find(b"</Article>", language)
+    # The bytes are passed over once: after the abstract and the authors comes the language, near the end of the article.
+    title = find(b"<ArticleTitle>", head.end(), end)
+    title_end = find(b"</ArticleTitle>", title, end)
+    abstract = find(b"<Abstract>", title_end, end)
+    sections_found, at = _abstract(xml, abstract, end, parser) if abstract >= 0 else ((), title_end)
+    language = find(b"<Language>", at, end)
+    article_end = find(b"</Article>", language, end)
     if title < 0 or title_end < 0 or language < 0 or article_end < 0:
+        return None
+    if abstract < 0 and find(b"<Abstract", title_end, article_end) >= 0:
         return None
     _require_before(xml, title, b"</Journal>")
     _require_before(xml, language, _BEFORE_LANGUAGE)
     version, pmid = head.groups()
     fields = Fields(
-        pmid=pmid.decode(),
-        version=version.decode() if version else "1",
+        pmid=int(pmid),
+        version=int(version) if version else 1,
         title=_text(xml, title, b"<ArticleTitle>", title_end, parser),
+        abstract=sections_found,
         has_all=all_fields,
     )
-    abstract = find(b"<Abstract", title_end, language)
-    if abstract >= 0:
-        _require_before(xml, abstract, _BEFORE_ABSTRACT)
-        fields.abstract = _abstract(xml, abstract, language, parser)
     at = language + len(b"<Language>eng</Language>")
     if xml.startswith(b"<Language>eng</Language>", language) and find(b"<Language", at, article_end) < 0:
         fields.languages = ("eng",)
@@ -100,32 +97,36 @@ def _fields(xml: bytes, all_fields: bool, parser: PieceParser) -> Fields | None:
             return None
         fields.languages = _texts(languages)
     if all_fields:
-        locations = xml[title_end : language if abstract < 0 else abstract]
-        _describe_content(xml[head.end() : title], locations, xml[at:article_end], fields, parser)
-        citation_end = find(b"</MedlineCitation>", article_end)
+        citation_end = find(b"</MedlineCitation>", article_end, end)
         if citation_end < 0:
             return None
-        _describe_record(xml, article_end, citation_end, fields)
+        locations = xml[title_end : language if abstract < 0 else abstract]
+        _describe_content(xml[head.end() : title], locations, xml[at:article_end], fields, parser)
+        _describe_record(xml[article_end:citation_end], xml[citation_end:end], fields)
     return fields
 
 
-def _abstract(xml: bytes, begin: int, limit: int, parser: PieceParser) -> list[Section]:
-    end = xml.find(b"</Abstract>", begin, limit)
-    if end < 0 or not xml.startswith(b"<Abstract>", begin):
-        raise _UnusualError
+def _abstract(xml: bytes, begin: int, limit: int, parser: PieceParser) -> tuple[list[Section], int]:
+    """The sections of the abstract that begins at `begin`, and where it ends."""
+    _require_before(xml, begin, _BEFORE_ABSTRACT)
     found: list[Section] = []
     at = begin + len(b"<Abstract>")
-    while section := _SECTION.match(xml, at):
-        label, inner = section.groups()
-        text, name = plain_text(inner), plain_text(label) if label else ""
-        if text is None or name is None:
+    while section := _SECTION.match(xml, at, limit):
+        label, inside = section[1], section.end()
+        end = xml.find(b"</AbstractText>", inside, limit)
+        text, name = plain_text(xml[inside:end]), plain_text(label) if label else ""
+        if end < 0 or text is None or name is None:
             break
         if text:
             found.append((name, text))
-        at = section.end()
-    if _COPYRIGHT.match(xml, at):
-        return found
-    return sections(parser.elements(xml[begin : end + len(b"</Abstract>")])[0])
+        at = end + len(b"</AbstractText>")
+    if close := _AFTER_SECTIONS.match(xml, at, limit):
+        return found, close.end()
+    end = xml.find(b"</Abstract>", begin, limit)
+    if end < 0:
+        raise _UnusualError
+    end += len(b"</Abstract>")
+    return sections(parser.elements(xml[begin:end])[0]), end
 
 
 def _describe_content(
@@ -165,10 +166,8 @@ def _describe_content(
     ]
 
 
-def _describe_record(xml: bytes, article_end: int, citation_end: int, fields: Fields) -> None:
-    """What stands behind the Article."""
-    find = xml.find
-    citation = xml[article_end:citation_end]
+def _describe_record(citation: bytes, data: bytes, fields: Fields) -> None:
+    """What stands behind the Article: the rest of the MedlineCitation, and PubmedData."""
     if b"<OtherAbstract" in citation or b"RetractionIn" in citation:
         raise _UnusualError
     mesh = citation.find(b"<MeshHeadingList")
@@ -182,10 +181,10 @@ def _describe_record(xml: bytes, article_end: int, citation_end: int, fields: Fi
             raise _UnusualError
         fields.keywords = _texts(found)
     identifiers: list[tuple[str, str]] = []
-    own = find(b"<ArticleIdList", citation_end)
+    own = data.find(b"<ArticleIdList")
     if own >= 0:
-        _require_before(xml, own, _BEFORE_IDENTIFIERS)
-        region = xml[own : find(b"</ArticleIdList>", own)]
+        _require_before(data, own, _BEFORE_IDENTIFIERS)
+        region = data[own : data.find(b"</ArticleIdList>", own)]
         identifiers += [
             (kind.decode(), text)
             for kind, value in _all_of(_IDENTIFIER, b"<ArticleId ", region)
@@ -225,5 +224,7 @@ def _all_of(pattern: re.Pattern[bytes], begin_tag: bytes, region: bytes) -> list
 
 def _require_before(xml: bytes, position: int, tags: bytes | tuple[bytes, ...]) -> None:
     """Gives up unless the last tag before `position` is one of `tags`."""
+    if xml.endswith(tags, 0, position):
+        return
     if not xml[max(0, position - TAG_AND_SPACE_BYTES) : position].rstrip().endswith(tags):
         raise _UnusualError

@@ -29,12 +29,29 @@ _TAGS: Final = {name.encode(): (name, b"<%b" % name.encode(), b"</%b>" % name.en
 
 
 class RawRecord(NamedTuple):
-    """A record as it stands in the file; `name` is "" for something else that stands between records."""
+    """A record as it stands in the file; `name` is "" for something else that stands between records.
+
+    It is not cut out of what is at hand, as most records need few of their bytes.
+    """
 
     name: str
-    xml: bytes
-    position: int
-    """Of its first byte, in the content as UTF-8."""
+    buffer: bytes
+    begin: int
+    end: int
+    base: int
+    """Position of the buffer's first byte in the content as UTF-8."""
+    has_marks: bool = False
+    """It may hold comments, CDATA sections or instructions."""
+
+    @property
+    def xml(self) -> bytes:
+        """Its bytes."""
+        return self.buffer[self.begin : self.end]
+
+    @property
+    def position(self) -> int:
+        """Of its first byte, in the content as UTF-8."""
+        return self.base + self.begin
 
 
 class Damage(NamedTuple):
@@ -78,6 +95,7 @@ class RecordSplitter:
     def __iter__(self) -> Iterator[RawRecord | Damage]:
         window = self._window
         is_set = self.root.name in SETS
+        searched, mark = b"", 0
         while True:
             buffer, at = window.buffer, window.at
             start = _START.match(buffer, at)
@@ -85,16 +103,15 @@ class RecordSplitter:
                 name, begin_tag, end_tag = _TAGS[start[1]]
                 begin, inside = start.span(1)
                 end = buffer.find(end_tag, inside)
-                if end < 0 and buffer.find(begin_tag, inside) < 0 and window.read_on():
+                following = buffer.find(begin_tag, inside)
+                if end < 0 and following < 0 and window.read_on():
                     continue
-                if (
-                    end >= 0
-                    and buffer.find(begin_tag, inside, end) < 0
-                    and not _has_marks(buffer, inside, end)
-                ):
-                    window.at = end + len(end_tag)
+                if mark < inside or searched is not buffer:
+                    searched, mark = buffer, _next_mark(buffer, inside)
+                if 0 <= end < mark and not inside <= following < end:
+                    window.at = at = end + len(end_tag)
                     self._is_open = is_set
-                    yield RawRecord(name, buffer[begin - 1 : window.at], window.base + begin - 1)
+                    yield RawRecord(name, buffer, begin - 1, at, window.base)
                     continue
             if len(buffer) - at < TAG_BYTES and window.read_on():
                 continue
@@ -129,7 +146,7 @@ class RecordSplitter:
         window = self._window
         window.at = end
         self._is_open = self.root.name in SETS
-        return RawRecord(name, window.buffer[begin:end], window.base + begin)
+        return RawRecord(name, window.buffer, begin, end, window.base, has_marks=True)
 
     def _walk(self) -> RawRecord | Damage | None:
         """One step with full care; None when it passed something that is no record, or let in more of the content."""
@@ -192,7 +209,7 @@ class RecordSplitter:
         following = self._next.search(buffer, at)
         if following is not None:
             window.at = following.start()
-            return RawRecord("", buffer[at : window.at], window.base + at)
+            return RawRecord("", buffer, at, window.at, window.base)
         if window.read_on():
             return None
         if window.is_all:
@@ -230,15 +247,16 @@ class RecordSplitter:
         return Damage(self._window.base + position, story, records)
 
 
-def _has_marks(buffer: bytes, begin: int, end: int) -> bool:
-    """Whether something begins with `<!` or `<?`, by the second byte, which is far rarer than the first."""
+def _next_mark(buffer: bytes, begin: int) -> int:
+    """Where something next begins with `<!` or `<?`, by its second byte, which is far rarer than the first."""
+    nearest = len(buffer)
     for byte in (b"!", b"?"):
-        at = buffer.find(byte, begin, end)
-        while at >= 0:
-            if buffer[at - 1] == ord("<"):
-                return True
-            at = buffer.find(byte, at + 1, end)
-    return False
+        at = buffer.find(byte, begin, nearest)
+        while at >= 0 and buffer[at - 1] != ord("<"):
+            at = buffer.find(byte, at + 1, nearest)
+        if at >= 0:
+            nearest = at - 1
+    return nearest
 
 
 def _mark_end(buffer: bytes, at: int) -> int:

@@ -172,7 +172,7 @@ def test_an_interrupted_run_leaves_no_temporary_file(
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "out", inputs)
     assert sorted(contents(tmp_path / "out")) == [f"{OUTPUT}.unfinished"]
-    assert not [path for path in (tmp_path / "out").rglob("*.tmp")]
+    assert not list((tmp_path / "out").rglob("*.tmp"))
 
 
 def test_finished_parts_are_used_unless_something_changed(
@@ -217,8 +217,12 @@ def test_a_full_disk_is_told_and_leaves_nothing_half(tmp_path: Path, inputs: lis
     os.environ["FOLDER"] = str(tmp_path)
 
     def work() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-        run(folder, inputs)
+        hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+        try:
+            run(folder, inputs)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 
     assert in_a_child(work) == 256
     assert "cannot be written: File too large" in (tmp_path / "message").read_text()

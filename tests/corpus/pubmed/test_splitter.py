@@ -54,6 +54,17 @@ def test_marks_hide_no_record_and_make_none(citation: Make, pubmed_file: Write) 
     assert texts[1:4] == ["ab", "a</PubmedArticle> & &x; <PMID>b", "ab"]
 
 
+def test_what_is_in_a_comment_is_not_read(citation: Make, pubmed_file: Write) -> None:
+    """The shortcut, which searches for bytes, must not be taken here."""
+    usual = (
+        "<PubmedArticle><MedlineCitation><PMID Version='1'>1</PMID><Article><Journal><Title>J</Title></Journal>"
+        "<ArticleTitle>T.</ArticleTitle><Language>eng</Language></Article></MedlineCitation></PubmedArticle>"
+    ).replace("'", '"')
+    hidden = "<!-- <Language>fre</Language><VernacularTitle>V</VernacularTitle> -->"
+    (record,) = read_pubmed(pubmed_file(usual.replace("</Article>", f"{hidden}</Article>")))
+    assert isinstance(record, Citation) and record.meta == {"languages": ["eng"], "journal": "J"}
+
+
 def test_odd_spellings(citation: Make, written: Write) -> None:
     one = citation(1).replace("</PubmedArticle>", "</PubmedArticle\n>")
     two = citation(2).replace("<PubmedArticle>", "<PubmedArticle\tnote='a>b'>")
