@@ -171,9 +171,8 @@ def build(inputs: Sequence[Path], benchmarks: Sequence[Path], output: Path, work
 
 def dropped(output: Path) -> Iterator[dict[str, str]]:
     """What a build dropped: id, reason, and of what it is a copy or which benchmark it holds."""
-    for name in ("dropped.jsonl.zst", "copies.jsonl.zst"):
-        with DecompressedFile(output / name) as raw, io.BufferedReader(raw) as lines:
-            yield from map(json.loads, lines)
+    with DecompressedFile(output / "dropped.jsonl.zst") as raw, io.BufferedReader(raw) as lines:
+        yield from map(json.loads, lines)
 
 
 def describe_first_build(output: Path, benchmarks: Sequence[Path]) -> None:
