@@ -7,8 +7,8 @@ from megatron_bio.corpus.characters import clean, subscript, superscript
 
 _NOT_PRINTABLE: Final = bytes((*range(32), *range(127, 256)))
 _NOT_PLAIN: Final = _NOT_PRINTABLE + b"<&]"
+_NOT_PLAIN_LIST: Final = _NOT_PRINTABLE + b"&]"
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
-_LIST_MARKS = re.compile(rb"&|  |]]>")
 _INNERMOST = re.compile(r"<(i|b|u|sup|sub)>([^<]*)</\1>")
 
 
@@ -38,8 +38,8 @@ def plain_text(piece: bytes) -> str | None:
 def plain_texts(pieces: list[bytes]) -> list[str] | None:
     """The cleaned texts that are not empty; None as for `plain_text`, and for markup."""
     joined = b"<".join(pieces)
-    if len(joined.translate(None, _NOT_PRINTABLE)) == len(joined) and not _LIST_MARKS.search(joined):
-        return [item.strip(" ") for item in joined.decode().split("<") if item.strip(" ")]
+    if len(joined.translate(None, _NOT_PLAIN_LIST)) == len(joined) and joined.rfind(b"  ") < 0:
+        return [stripped for item in joined.decode().split("<") if (stripped := item.strip(" "))]
     texts: list[str] = []
     for piece in pieces:
         text = plain_text(piece)
