@@ -94,8 +94,12 @@ class DocumentWriter:
         self.write_line(document.to_json())
 
     def write_line(self, line: bytes) -> None:
-        """Appends what `Document.to_json` gave earlier; or several such lines with newlines between them."""
+        """Appends what `Document.to_json` gave earlier."""
         self._stream.write(line + b"\n")
+
+    def write_lines(self, lines: bytes) -> None:
+        """Appends some such lines, each with its newline; a line may go on in the next call."""
+        self._stream.write(lines)
 
 
 def read_documents(paths: Sequence[Path | str]) -> Iterator[Document]:

@@ -22,6 +22,7 @@ from megatron_bio.corpus.extraction.part import (
     Part,
     PartMaker,
     kept_table,
+    read_blocks,
     read_line_blocks,
 )
 from megatron_bio.corpus.extraction.records import Piece
@@ -150,12 +151,20 @@ def _write_current(
                 report.deleted += 1
             else:
                 report.replaced += 1
-        is_kept = iter(keep)
-        for lines in read_line_blocks(folder, name):
-            chosen = list(compress(lines, islice(is_kept, len(lines))))
-            if chosen:
-                writer.write_line(b"\n".join(chosen))
+        _copy_lines(folder, name, keep, writer)
         first_position += records
+
+
+def _copy_lines(folder: Path, name: str, keep: bytearray, writer: DocumentWriter) -> None:
+    """Writes the lines of a part for which `keep` has a 1."""
+    if all(keep):
+        for block in read_blocks(folder, name):
+            writer.write_lines(block)
+        return
+    is_kept = iter(keep)
+    for lines in read_line_blocks(folder, name):
+        for line in compress(lines, islice(is_kept, len(lines))):
+            writer.write_line(line)
 
 
 def _write_report(output: Path, report: ExtractionReport) -> Path:

@@ -25,10 +25,21 @@ def test_two_workers_need_no_more_than_a_few_records(tmp_path: Path, citation: M
             xml.write("<PubmedArticleSet>")
             for repetition in range(REPETITIONS):
                 first = (file * REPETITIONS + repetition) * 1000
-                records = (citation(first + n, abstract=f"<AbstractText>{words}</AbstractText>") for n in range(1000))
+                records = (
+                    citation(first + n, abstract=f"<AbstractText>{words}</AbstractText>") for n in range(1000)
+                )
                 xml.write("\n".join(records))
             xml.write("</PubmedArticleSet>")
-    command = [sys.executable, "-m", "megatron_bio", "extract", "pubmed", f"{tmp_path}/*.xml.gz", "--workers", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "megatron_bio",
+        "extract",
+        "pubmed",
+        f"{tmp_path}/*.xml.gz",
+        "--workers",
+        "2",
+    ]
     output = tmp_path / "documents.jsonl.zst"
     with subprocess.Popen(
         [*command, "--output", str(output)], cwd=Path(__file__).parents[3], stdout=subprocess.DEVNULL
