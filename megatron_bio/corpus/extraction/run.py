@@ -47,7 +47,7 @@ def extract(
     depends only on the inputs and the options, not on the number of workers. `made_from` are the options that the
     documents depend on; `paths` are counted and never overwritten.
 
-    Every input is read once, into parts in OUTPUT.unfinished, which need about the space of the output again. Memory is
+    Every input is read once, into parts in OUTPUT.unfinished, which need less than twice the space of the output. Memory is
     8 bytes for each key in use (about 320 MB for all of PubMed), the tables of one part (56 bytes a record), and what each
     worker needs for a record. Both outputs appear under their names only when complete.
 
