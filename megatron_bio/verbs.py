@@ -41,7 +41,7 @@ STAGES = (
         description=(
             "Reads PubMed's XML (baseline and update files, plain or compressed) and writes one document per citation:\n"
             "title and abstract, with super- and subscripts, formulas and symbols as text. Later versions replace earlier\n"
-            "ones and deleted citations are left out. What was skipped is counted by reason."
+            "ones and deleted citations are left out. What was skipped is counted by reason. docs/corpus/pubmed.md has the rest."
         ),
         examples=(
             "megatron-bio extract pubmed pubmed/*.xml.gz --output corpus/pubmed.jsonl.zst --workers 8",

@@ -26,6 +26,7 @@ SUBSCRIPTS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Each character that Unicode has as a subscript."""
 
+_UNDERLINED_SIGNS: Final = MappingProxyType({"<": "≤", ">": "≥", "+": "±"})
 _SCRIPT_FORMS: Final = frozenset(SUPERSCRIPTS.values()) | frozenset(SUBSCRIPTS.values())
 _SPACED_SIGN = re.compile(r"\s*([+\-−–])\s*")
 # White space among the control characters (\t, \n, \v, \f, \r, NEL) is left for the collapsing that follows.
@@ -46,6 +47,12 @@ def superscript(text: str) -> str:
 def subscript(text: str) -> str:
     """`2` → `₂`, `max` → `ₘₐₓ`, `0.4` → `_(0.4)`: Unicode where every character has a subscript, else marked with _."""
     return _raised(text, SUBSCRIPTS, "_")
+
+
+def underlined(text: str) -> str:
+    """`<` → `≤`, `>` → `≥`, `+` → `±`, as authors underline what they cannot type; any other text stays as it is."""
+    sign = text.strip()
+    return text.replace(sign, _UNDERLINED_SIGNS[sign]) if sign in _UNDERLINED_SIGNS else text
 
 
 def _raised(text: str, table: Mapping[str, str], mark: str) -> str:

@@ -1,13 +1,13 @@
 """An XML element with inline markup → its text, with the spaces of the source and superscripts that stay apart.
 
-`10<sup>6</sup>` → `10⁶`, `<i>E. coli</i> in` → `E. coli in`, MathML as in `mathml`.
+`10<sup>6</sup>` → `10⁶`, `<i>E. coli</i> in` → `E. coli in`, `<u>&lt;</u>` → `≤`, MathML as in `mathml`.
 """
 
 from typing import Any
 
 from lxml import etree
 
-from megatron_bio.corpus.characters import clean, named_entity, subscript, superscript
+from megatron_bio.corpus.characters import clean, named_entity, subscript, superscript, underlined
 from megatron_bio.corpus.mathml import local_name, math_text
 
 
@@ -21,9 +21,17 @@ def _inline(element: Any) -> str:
         return element.text or ""
     pieces = [element.text or ""]
     for child in element:
+        if local_name(child) == "sub":
+            pieces[-1] = without_broken_line(pieces[-1])
         pieces.append(_rendered(child))
         pieces.append(child.tail or "")
     return "".join(pieces)
+
+
+def without_broken_line(text: str) -> str:
+    """The text before a subscript; a line that ends there was broken by a program that indents, nobody prints it so."""
+    core = text.rstrip()
+    return core if "\n" in text[len(core) :] else text
 
 
 def _rendered(child: Any) -> str:
@@ -34,6 +42,8 @@ def _rendered(child: Any) -> str:
         return superscript(_inline(child))
     if name == "sub":
         return subscript(_inline(child))
+    if name == "u":
+        return underlined(_inline(child))
     if name == "math":
         return math_text(child)
     if name == "DispFormula":

@@ -33,6 +33,10 @@ def text_of(inner: str) -> str:
         ("e\u0301 \u212b", "é Å"),
         ("CRC\u0099 soft\u00adly z\u200bero", "CRC softly zero"),
         ("&lt;0.05 &amp; &#x3b1;", "<0.05 & α"),
+        ("fast-acting &#946;\n\t\t<sub>2</sub>-agonist", "fast-acting β₂-agonist"),
+        ("<i>V</i>\n <sub>max</sub> of <sub>2</sub>", "Vₘₐₓ of ₂"),
+        ("at\n <sup>13</sup>C\n <i>x</i>", "at ¹³C x"),
+        ("0.4-<u>&lt;</u>4.5, <u>&gt; </u>5, 3<u>+</u>1 <u>x &lt; y</u>", "0.4-≤4.5, ≥ 5, 3±1 x < y"),
     ],
 )
 def test_inline_markup_keeps_spaces_and_scripts(inner: str, expected: str) -> None:

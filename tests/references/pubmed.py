@@ -40,6 +40,8 @@ def plain_citation(record: etree._Element) -> PlainCitation:
     if citation is None:
         return PlainCitation("", "", "", False, [], [])
     article = citation.find("Article") if citation.tag == "MedlineCitation" else citation
+    for sign in article.iter("u"):
+        sign.text = {"<": "≤", ">": "≥", "+": "±"}.get((sign.text or "").strip(), sign.text)
     title = article.find("ArticleTitle")
     abstract = ""
     for part in article.findall("Abstract/AbstractText"):

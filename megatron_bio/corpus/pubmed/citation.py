@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from megatron_bio.corpus.document import Document
 
+SOURCE = "pubmed"
 NO_PMID = "no valid PMID"
 UNKNOWN_ENTITY = "entity that is never expanded"
 NO_CITATION = "element that is no citation"
@@ -36,11 +37,17 @@ class UnusableRecord:
     reason: str
 
 
-def to_document(citation: Citation) -> Document:
-    """The document of a citation. A record without abstract has its title as text, and `title_only` in its meta."""
+def document_parts(citation: Citation) -> tuple[str, str, str, dict[str, object]]:
+    """Id, title, text and meta. A record without abstract has its title as text, and `title_only` in its meta."""
     meta = {"version": citation.version, **citation.meta}
     title, text = citation.title, citation.abstract
     if not text:
         title, text = "", title
         meta["title_only"] = True
-    return Document(id=f"pubmed:{citation.pmid}", title=title, text=text, source="pubmed", meta=meta)
+    return f"{SOURCE}:{citation.pmid}", title, text, meta
+
+
+def to_document(citation: Citation) -> Document:
+    """The document of a citation, see `document_parts`."""
+    id_, title, text, meta = document_parts(citation)
+    return Document(id=id_, title=title, text=text, source=SOURCE, meta=meta)

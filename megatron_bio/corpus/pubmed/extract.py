@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from megatron_bio.config.extract import ExtractPubmedOptions
+from megatron_bio.corpus.document import document_line
 from megatron_bio.corpus.extraction.records import Kept, LeftOut, Record, Withdrawn
 from megatron_bio.corpus.extraction.run import extract
 from megatron_bio.corpus.inputs import expand_inputs
-from megatron_bio.corpus.pubmed.citation import Citation, Deletion, UnusableRecord, to_document
+from megatron_bio.corpus.pubmed.citation import SOURCE, Citation, Deletion, UnusableRecord, document_parts
 from megatron_bio.corpus.pubmed.read import read_pubmed
 from megatron_bio.corpus.work_folder import file_identity
 
@@ -58,10 +59,9 @@ class PubmedFile:
                 yield record
 
     def _kept_or_left_out(self, citation: Citation) -> Kept | LeftOut:
+        id_, title, text, meta = document_parts(citation)
         if not self.other_abstracts:
-            citation.meta.pop("other_abstracts", None)
-        document = to_document(citation)
-        text = document.text
+            meta.pop("other_abstracts", None)
         # The text is clean: one character of white space between words, none at the ends.
         words = text.count(" ") + text.count("\n") + 1 if text else 0
         reason = ""
@@ -78,7 +78,7 @@ class PubmedFile:
             version=citation.version,
             words=words,
             characters=len(text),
-            line=document.to_json(),
+            line=document_line(id_, title, text, SOURCE, meta),
         )
 
 

@@ -3,12 +3,13 @@
 import re
 from typing import Final
 
-from megatron_bio.corpus.characters import clean, subscript, superscript
+from megatron_bio.corpus.characters import clean, subscript, superscript, underlined
 
 _NOT_PRINTABLE: Final = bytes((*range(32), *range(127, 256)))
 _NOT_PLAIN: Final = _NOT_PRINTABLE + b"<&]"
+_NOT_PLAIN_LIST: Final = _NOT_PRINTABLE + b"&]"
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
-_LIST_MARKS = re.compile(rb"&|  |]]>")
+_BROKEN_LINE = re.compile(r"(?<!\s)\s*\n\s*(?=<sub>)")
 _INNERMOST = re.compile(r"<(i|b|u|sup|sub)>([^<]*)</\1>")
 
 
@@ -38,8 +39,8 @@ def plain_text(piece: bytes) -> str | None:
 def plain_texts(pieces: list[bytes]) -> list[str] | None:
     """The cleaned texts that are not empty; None as for `plain_text`, and for markup."""
     joined = b"<".join(pieces)
-    if len(joined.translate(None, _NOT_PRINTABLE)) == len(joined) and not _LIST_MARKS.search(joined):
-        return [item.strip(" ") for item in joined.decode().split("<") if item.strip(" ")]
+    if len(joined.translate(None, _NOT_PLAIN_LIST)) == len(joined) and joined.rfind(b"  ") < 0:
+        return [stripped for item in joined.decode().split("<") if (stripped := item.strip(" "))]
     texts: list[str] = []
     for piece in pieces:
         text = plain_text(piece)
@@ -52,6 +53,8 @@ def plain_texts(pieces: list[bytes]) -> list[str] | None:
 
 def _without_markup(text: str) -> str | None:
     """Elements are replaced from the inside, so that what is not well-formed is left and seen."""
+    if "\n" in text:
+        text = _BROKEN_LINE.sub("", text)  # As `without_broken_line` does it.
     replaced = 1
     while replaced:
         text, replaced = _INNERMOST.subn(_rendered, text)
@@ -62,4 +65,6 @@ def _rendered(element: re.Match[str]) -> str:
     name, inner = element.groups()
     if name == "sup":
         return superscript(inner)
-    return subscript(inner) if name == "sub" else inner
+    if name == "sub":
+        return subscript(inner)
+    return underlined(inner) if name == "u" else inner

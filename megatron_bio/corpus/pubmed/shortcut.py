@@ -137,7 +137,7 @@ def _describe_content(
     if len(names) > 1:
         raise _UnusualError
     if names:
-        fields.journal = "".join(_texts(names))
+        fields.journal = _one(names[0])
     if b"<PubDate" in journal:
         date = _DATE.search(journal)
         fields.date = date[1].decode() if date else ""
@@ -159,10 +159,9 @@ def _describe_content(
             raise _UnusualError
         fields.vernacular_title = _text(after_language, title, b"<VernacularTitle>", title_end, parser)
     fields.identifiers = [
-        ("doi", text)
+        ("doi", _one(value))
         for kind, is_valid, value in _all_of(_LOCATION, b"<ELocationID", locations)
         if kind == b"doi" and is_valid == b"Y"
-        for text in _texts([value])
     ]
 
 
@@ -186,10 +185,9 @@ def _describe_record(citation: bytes, data: bytes, fields: Fields) -> None:
         _require_before(data, own, _BEFORE_IDENTIFIERS)
         region = data[own : data.find(b"</ArticleIdList>", own)]
         identifiers += [
-            (kind.decode(), text)
+            (kind.decode(), _one(value))
             for kind, value in _all_of(_IDENTIFIER, b"<ArticleId ", region)
             if kind in (b"doi", b"pmc")
-            for text in _texts([value])
         ]
     identifiers += fields.identifiers
     other = citation.find(b"<OtherID")
@@ -212,6 +210,13 @@ def _texts(pieces: list[bytes]) -> list[str]:
     if texts is None:
         raise _UnusualError
     return texts
+
+
+def _one(piece: bytes) -> str:
+    text = plain_text(piece)
+    if text is None:
+        raise _UnusualError
+    return text
 
 
 def _all_of(pattern: re.Pattern[bytes], begin_tag: bytes, region: bytes) -> list[Any]:
