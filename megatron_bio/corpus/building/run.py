@@ -14,7 +14,15 @@ from megatron_bio.corpus.building.deduplicate import Deduplication
 from megatron_bio.corpus.building.filters import Filters
 from megatron_bio.corpus.building.manifest import MANIFEST, Recipe, Result, describe
 from megatron_bio.corpus.building.part import Part, PartMaker
-from megatron_bio.corpus.building.place import check_output, check_same, move_into_place, remove_strangers
+from megatron_bio.corpus.building.place import (
+    COPIES,
+    DROPPED,
+    check_output,
+    check_same,
+    move_into_place,
+    remove_strangers,
+    undo_replacement,
+)
 from megatron_bio.corpus.building.report import print_report
 from megatron_bio.corpus.building.shards import ShardWriter, WrittenShard, plan_shards
 from megatron_bio.corpus.building.tables import write_array
@@ -26,7 +34,6 @@ from megatron_bio.corpus.progress import byte_progress
 from megatron_bio.corpus.work_folder import WorkFolder, fingerprint
 from megatron_bio.corpus.workers import map_in_order
 
-COPIES, DROPPED = "copies.jsonl.zst", "dropped.jsonl.zst"
 MEGABYTE = 1_000_000
 
 
@@ -47,11 +54,12 @@ def build_corpus(options: BuildCorpusOptions) -> None:
     if _is_done(recipe, inputs):
         return
     with WorkFolder.locked_beside(options.output, options.resume) as work:
+        undo_replacement(options.output)
         if _is_done(recipe, inputs):  # another run may have ended since
             work.remove()
             return
         result = _build(recipe, work.path)
-        move_into_place(work.path / "corpus", options.output, work.path)
+        move_into_place(work.path / "corpus", options.output)
         work.remove()
     print_report(result)
     print(f"wrote {options.output}", flush=True)

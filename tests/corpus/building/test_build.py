@@ -16,6 +16,7 @@ from megatron_bio.cli import main
 from megatron_bio.config.build import BuildCorpusOptions
 from megatron_bio.config.errors import ConfigurationError, IncompleteResultError
 from megatron_bio.corpus.building import contamination
+from megatron_bio.corpus.building.place import move_into_place
 from megatron_bio.corpus.decontamination.index import Match
 from megatron_bio.corpus.document import Document
 from megatron_bio.corpus.errors import CorpusError, DamagedFileError
@@ -170,6 +171,31 @@ def test_a_complete_corpus_is_not_built_again_nor_replaced_silently(
     with pytest.raises(CorpusError, match="lacks files"):
         build(source)
     assert build(source, overwrite=True).copies()
+
+
+def test_files_of_others_in_a_corpus_are_never_removed(
+    build: Build, prose: Prose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (Document(id=name, text=prose.text()) for name in "12")
+    corpus = build(first)
+    notes = corpus.path / "train" / "notes.txt"
+    notes.write_text("mine")
+    with pytest.raises(CorpusError, match=r"found others: train/notes\.txt\. Nothing was removed\. Move them"):
+        build(second, overwrite=True)
+    notes.unlink()
+
+    def late(*paths: Path) -> None:
+        notes.write_text("mine")
+        move_into_place(*paths)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("megatron_bio.corpus.building.run.move_into_place", late)
+        with pytest.raises(CorpusError, match=r"found others: train/notes\.txt"):
+            build(second, overwrite=True)
+    assert notes.read_text() == "mine" and corpus.ids() == {"1"}
+    notes.rename(corpus.path.parent / "notes.txt")
+    assert build(second, overwrite=True).ids() == {"2"}
+    assert not corpus.path.with_name("corpus.replaced").exists()
 
 
 def test_a_folder_of_something_else_is_never_touched(build: Build, prose: Prose, tmp_path: Path) -> None:
