@@ -38,9 +38,7 @@ def main(source: str, output: str, number: int, when: str, overwrite: bool) -> N
     Path.rename = patched(Path.rename)  # type: ignore[method-assign]
     blocks.BLOCK_BYTES = BLOCK_BYTES
     equal_keys.RANGE_KEYS = 64
-    build_corpus(
-        BuildCorpusOptions(inputs=[source], output=Path(output), overwrite=overwrite, **SETTINGS)
-    )
+    build_corpus(BuildCorpusOptions(inputs=[source], output=Path(output), overwrite=overwrite, **SETTINGS))
     print(count)
 
 

@@ -180,7 +180,9 @@ def test_files_of_others_in_a_corpus_are_never_removed(
     corpus = build(first)
     notes = corpus.path / "train" / "notes.txt"
     notes.write_text("mine")
-    with pytest.raises(CorpusError, match=r"found others: train/notes\.txt\. Nothing was removed\. Move them"):
+    with pytest.raises(
+        CorpusError, match=r"found others: train/notes\.txt\. Nothing was removed\. Move them"
+    ):
         build(second, overwrite=True)
     notes.unlink()
 
@@ -224,6 +226,28 @@ def test_nothing_kept_writes_nothing(
         build(Document(id="1", text="Too short."))
     assert "fewer than 20 words" in capsys.readouterr().out
     assert not (tmp_path / "corpus").exists()
+
+
+def test_the_work_folder_stays_only_if_something_in_it_is_of_use(
+    build: Build, prose: Prose, tmp_path: Path
+) -> None:
+    work, bad = tmp_path / "corpus.unfinished", tmp_path / "bad.jsonl"
+    good, good_file = Document(id="1", text=prose.text()), tmp_path / "good.jsonl"
+    good_file.write_bytes(good.to_json())
+    for content in (b"", b"{\n", Document(id="s", text="Short.").to_json()):
+        bad.write_bytes(content)
+        for workers in (1, 2):
+            with pytest.raises(CorpusError) as refused:
+                build(bad, workers=workers)
+            assert not work.exists() and "goes on" not in str(refused.value)
+    bad.write_bytes(b"{\n")
+    with pytest.raises(
+        DamagedFileError, match="line 1: .*corpus.unfinished: when this is mended, the same"
+    ) as stopped:
+        build(good_file, bad)
+    assert len(list(work.glob("parts/*/counts.json"))) == 1 and stopped.value.path == bad
+    bad.write_bytes(good.to_json())
+    assert build(good_file, bad).ids() == {"1"} and not work.exists()
 
 
 def test_bad_lines_stop_with_their_place_or_are_counted(
