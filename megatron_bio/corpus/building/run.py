@@ -25,6 +25,7 @@ from megatron_bio.corpus.building.place import (
     remove_strangers,
     undo_replacement,
 )
+from megatron_bio.corpus.building.repeated_ids import RepeatedIds, find_repeated_ids
 from megatron_bio.corpus.building.report import print_report
 from megatron_bio.corpus.building.shards import ShardWriter, WrittenShard, plan_shards
 from megatron_bio.corpus.building.tables import write_array
@@ -113,7 +114,8 @@ def _build(recipe: Recipe, work: Path) -> Result:
     parts = _make_parts(recipe, work / PARTS)
     collection = Collection.of([part.path for part in parts], [part.documents for part in parts])
     verdicts, made_from = _judge(recipe, parts, collection, work)
-    result = _count(parts, collection, verdicts)
+    repeated_ids = find_repeated_ids(collection, verdicts.kept, recipe.options.workers)
+    result = _count(parts, collection, verdicts, repeated_ids)
     if not result.kept.total()[0]:
         print_report(result)
         raise NothingKeptError(
@@ -168,9 +170,19 @@ def _judge(recipe: Recipe, parts: list[Part], collection: Collection, work: Path
     return deduplication.verdicts(), made_from
 
 
-def _count(parts: list[Part], collection: Collection, verdicts: Verdicts) -> Result:
+def _count(
+    parts: list[Part], collection: Collection, verdicts: Verdicts, repeated_ids: RepeatedIds
+) -> Result:
     kept, copies = count_copies(parts, collection, verdicts)
-    result = Result(read=Counts(), kept=kept, dropped=Counts(), losses=[], shards=[], other_files=[])
+    result = Result(
+        read=Counts(),
+        kept=kept,
+        dropped=Counts(),
+        repeated_ids=repeated_ids,
+        losses=[],
+        shards=[],
+        other_files=[],
+    )
     for part in parts:
         result.read.merge(part.read)
         result.dropped.merge(part.dropped)

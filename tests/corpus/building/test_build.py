@@ -133,6 +133,26 @@ def test_neither_workers_nor_blocks_change_a_byte(
     assert parts.bytes() == whole.bytes()
 
 
+def test_different_texts_with_one_id_are_kept_and_counted(
+    build: Build, prose: Prose, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("megatron_bio.corpus.building.blocks.BLOCK_BYTES", 1_000)
+    texts = [prose.text() for _ in range(6)]
+    names = ["a", "b", "a", "c [é]", "a", "c [é]"]
+    documents = [Document(id=name, text=text) for name, text in zip(names, texts, strict=True)]
+    copy = Document(id="b", text=texts[1].upper())
+    corpus = build(*documents, copy, split=(0.5, 0.3, 0.2))
+    assert len(corpus.documents()) == 6
+    found = corpus.manifest["kept_with_the_id_of_another"]
+    assert found == {"documents": 3, "example": "a"}, "a copy under the same id is dropped, not counted"
+    assert "ids: 3 kept documents have the id of another" in capsys.readouterr().out
+    sides = [corpus.ids(name) for name in ("train", "validation", "test") if (corpus.path / name).exists()]
+    assert sum(map(len, sides)) == 3, "one id is on one side"
+    unique = build(*documents[:2], output="unique")
+    assert unique.manifest["kept_with_the_id_of_another"] == {"documents": 0, "example": ""}
+    assert "ids:" not in capsys.readouterr().out
+
+
 def test_shards_are_cut_by_size(build: Build, prose: Prose, monkeypatch: pytest.MonkeyPatch) -> None:
     documents = [Document(id=f"x:{n}", text=prose.text(6), source="x") for n in range(50)]
     monkeypatch.setattr("megatron_bio.corpus.building.run.MEGABYTE", 5_000)
@@ -242,7 +262,7 @@ def test_the_work_folder_stays_only_if_something_in_it_is_of_use(
             assert not work.exists() and "goes on" not in str(refused.value)
     bad.write_bytes(b"{\n")
     with pytest.raises(
-        DamagedFileError, match="line 1: .*corpus.unfinished: when this is mended, the same"
+        DamagedFileError, match=r"line 1: .*corpus\.unfinished: when this is mended, the same"
     ) as stopped:
         build(good_file, bad)
     assert len(list(work.glob("parts/*/counts.json"))) == 1 and stopped.value.path == bad
