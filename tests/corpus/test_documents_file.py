@@ -106,6 +106,22 @@ def test_large_members_and_zero_padding(pack: Callable[[bytes], bytes], tmp_path
 
 
 @pytest.mark.parametrize("pack", PACKERS[1:])
+def test_content_that_was_packed_small_comes_in_bounded_pieces(
+    pack: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    """64 KiB of zstd can hold 2 GiB of zeros."""
+    path, size = tmp_path / "bomb", (80 << 20) + 5
+    path.write_bytes(pack(bytes(size)) + pack(b"end"))
+    lengths = []
+    with DecompressedFile(path) as stream:
+        while content := stream.read_content():
+            lengths.append(len(content))
+            last = content
+    assert sum(lengths) == size + 3 and last.endswith(b"\0end" if len(last) > 3 else b"end")
+    assert max(lengths) <= ((68 << 20) if pack is PACKERS[3] else (4 << 20) + 3)
+
+
+@pytest.mark.parametrize("pack", PACKERS[1:])
 @pytest.mark.parametrize("lost", [1, 4, 5000])
 def test_truncation_is_seen_in_every_format(
     pack: Callable[[bytes], bytes], lost: int, tmp_path: Path

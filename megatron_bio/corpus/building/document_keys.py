@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from megatron_bio.corpus.building.normalise import ABSTRACT_LINES
-from megatron_bio.corpus.building.tables import ABSTRACT, PMCID, PMID, RECORD, TEXT, Keys
+from megatron_bio.corpus.building.tables import ABSTRACT, OTHER_ID, PMCID, PMID, RECORD, TEXT, Keys
 from megatron_bio.corpus.building.word_hashes import Hashes, Words
 from megatron_bio.corpus.document import Document
 
@@ -23,7 +23,7 @@ class KeyCollector:
 
     shingle_words: int = SHINGLE_WORDS
     keys: dict[str, list[tuple[int, int]]] = field(
-        default_factory=lambda: {kind: [] for kind in (TEXT, RECORD, PMID, PMCID, ABSTRACT)}
+        default_factory=lambda: {kind: [] for kind in (TEXT, RECORD, OTHER_ID, PMID, PMCID, ABSTRACT)}
     )
     digests_low: list[int] = field(default_factory=list)
     plain_words: list[int] = field(default_factory=list)
@@ -43,8 +43,8 @@ class KeyCollector:
         sentences = words.sentences(LEAST_SENTENCE_WORDS)
         self.sentence_keys.append(sentences.keys)
         self.sentence_words.append(sentences.words)
-        if _OUR_IDS.fullmatch(document.id):
-            self.keys[RECORD].append((_hash(document.id), number))
+        kind = RECORD if _OUR_IDS.fullmatch(document.id) else OTHER_ID
+        self.keys[kind].append((_hash(document.id), number))
         self._add_links(document, high, number)
 
     def tables(self) -> dict[str, Keys]:

@@ -15,13 +15,14 @@ from megatron_bio.corpus.building.blocks import InputFile
 from megatron_bio.corpus.building.contamination import Contamination
 from megatron_bio.corpus.building.counts import AMOUNTS, Counts, named
 from megatron_bio.corpus.building.document_keys import LEAST_SENTENCE_WORDS, SHINGLE_WORDS
+from megatron_bio.corpus.building.repeated_ids import RepeatedIds
 from megatron_bio.corpus.building.shards import WrittenShard
 from megatron_bio.corpus.building.signatures import ALGORITHM
 from megatron_bio.corpus.building.split import SPLIT_NAMES
 from megatron_bio.corpus.work_folder import fingerprint
 
 MANIFEST = "manifest.json"
-FORMAT = 1
+FORMAT = 2
 """Changes whenever a new version of the program would make another corpus of the same inputs."""
 
 _NOT_IN_THE_RESULT: Final = frozenset(
@@ -67,6 +68,7 @@ class Result:
     read: Counts
     kept: Counts
     dropped: Counts
+    repeated_ids: RepeatedIds
     losses: list[dict[str, str]]
     shards: list[WrittenShard]
     other_files: list[str]
@@ -97,6 +99,7 @@ def describe(recipe: Recipe, result: Result, corpus: Path) -> bytes:
         "read": named(result.read.total()),
         "kept": named(result.kept.total()),
         "dropped": {reason: named(amounts) for reason, amounts in result.dropped.by_reason().items()},
+        "kept_with_the_id_of_another": asdict(result.repeated_ids),
         "sources": _sources(result),
         "losses": result.losses,
         "splits": {name: _split(name, result.shards) for name in SPLIT_NAMES},

@@ -186,6 +186,11 @@ def load_part(path: Path, made_from: str) -> Part | None:
     return Part(**{**content, **counts, "path": path})
 
 
+def has_parts(folder: Path) -> bool:
+    """Whether there is a finished part in a folder of parts."""
+    return next(folder.glob(f"*/{COUNTS}"), None) is not None
+
+
 def lines_path(part: Path, split: int) -> Path:
     """The file of the lines of one split."""
     return part / f"lines-{SPLIT_NAMES[split]}.zst"

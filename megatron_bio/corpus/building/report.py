@@ -14,6 +14,13 @@ def print_report(result: Result) -> None:
     console = Console(width=100, highlight=False)
     console.print(_fates(result))
     console.print(_splits(result))
+    if result.repeated_ids.documents:
+        console.print(
+            f"ids: {result.repeated_ids.documents:,} kept documents have the id of another kept one with another text, the "
+            f"first {result.repeated_ids.example!r}; all were kept. Give ids that are unique if that was not meant.",
+            markup=False,
+            soft_wrap=True,
+        )
     for loss in result.losses[:LOSSES_SHOWN]:
         console.print(f"damaged: {loss['file']}: {loss['message']}", markup=False, soft_wrap=True)
     if len(result.losses) > LOSSES_SHOWN:

@@ -1,5 +1,7 @@
 """The verb `corpus build`: documents → a corpus."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from megatron_bio.config.build import BuildCorpusOptions
@@ -13,21 +15,34 @@ from megatron_bio.corpus.building.counts import Counts
 from megatron_bio.corpus.building.deduplicate import Deduplication
 from megatron_bio.corpus.building.filters import Filters
 from megatron_bio.corpus.building.manifest import MANIFEST, Recipe, Result, describe
-from megatron_bio.corpus.building.part import Part, PartMaker
-from megatron_bio.corpus.building.place import check_output, check_same, move_into_place, remove_strangers
+from megatron_bio.corpus.building.part import Part, PartMaker, has_parts
+from megatron_bio.corpus.building.place import (
+    COPIES,
+    DROPPED,
+    check_output,
+    check_same,
+    move_into_place,
+    remove_strangers,
+    undo_replacement,
+)
+from megatron_bio.corpus.building.repeated_ids import RepeatedIds, find_repeated_ids
 from megatron_bio.corpus.building.report import print_report
 from megatron_bio.corpus.building.shards import ShardWriter, WrittenShard, plan_shards
 from megatron_bio.corpus.building.tables import write_array
 from megatron_bio.corpus.building.verdicts import Verdicts
 from megatron_bio.corpus.document import DocumentWriter
-from megatron_bio.corpus.errors import CorpusError
+from megatron_bio.corpus.errors import CorpusError, DamagedFileError
 from megatron_bio.corpus.inputs import expand_inputs
 from megatron_bio.corpus.progress import byte_progress
 from megatron_bio.corpus.work_folder import WorkFolder, fingerprint
 from megatron_bio.corpus.workers import map_in_order
 
-COPIES, DROPPED = "copies.jsonl.zst", "dropped.jsonl.zst"
 MEGABYTE = 1_000_000
+PARTS = "parts"
+
+
+class NothingKeptError(CorpusError):
+    """No document of the input passed; the same input with the same options cannot do better."""
 
 
 def build_corpus(options: BuildCorpusOptions) -> None:
@@ -47,11 +62,13 @@ def build_corpus(options: BuildCorpusOptions) -> None:
     if _is_done(recipe, inputs):
         return
     with WorkFolder.locked_beside(options.output, options.resume) as work:
+        undo_replacement(options.output)
         if _is_done(recipe, inputs):  # another run may have ended since
             work.remove()
             return
-        result = _build(recipe, work.path)
-        move_into_place(work.path / "corpus", options.output, work.path)
+        with _kept_if_useful(work):
+            result = _build(recipe, work.path)
+        move_into_place(work.path / "corpus", options.output)
         work.remove()
     print_report(result)
     print(f"wrote {options.output}", flush=True)
@@ -73,16 +90,35 @@ def _is_done(recipe: Recipe, inputs: list[Path]) -> bool:
     return True
 
 
+@contextmanager
+def _kept_if_useful(work: WorkFolder) -> Iterator[None]:
+    """After an error the work folder stays only if there is something in it to go on with; then the error says so."""
+    try:
+        yield
+    except CorpusError as error:
+        finished = has_parts(work.path / PARTS)
+        if not finished or isinstance(error, NothingKeptError):
+            work.remove()
+            raise
+        goes_on = (
+            f"What is finished lies in {work.path}: when this is mended, the same command goes on from there."
+        )
+        if isinstance(error, DamagedFileError):
+            raise DamagedFileError(error.path, error.reason, f"{error.message} {goes_on}") from error
+        raise CorpusError(f"{error} {goes_on}") from error
+
+
 def _build(recipe: Recipe, work: Path) -> Result:
     """The stages; the corpus is complete in the work folder when it returns."""
     corpus = work / "corpus"
-    parts = _make_parts(recipe, work / "parts")
+    parts = _make_parts(recipe, work / PARTS)
     collection = Collection.of([part.path for part in parts], [part.documents for part in parts])
     verdicts, made_from = _judge(recipe, parts, collection, work)
-    result = _count(parts, collection, verdicts)
+    repeated_ids = find_repeated_ids(collection, verdicts.kept, recipe.options.workers)
+    result = _count(parts, collection, verdicts, repeated_ids)
     if not result.kept.total()[0]:
         print_report(result)
-        raise CorpusError(
+        raise NothingKeptError(
             f"expected at least one document to keep, found none in {len(recipe.inputs)} files; nothing was written. "
             "The table above says why each was dropped."
         )
@@ -134,9 +170,19 @@ def _judge(recipe: Recipe, parts: list[Part], collection: Collection, work: Path
     return deduplication.verdicts(), made_from
 
 
-def _count(parts: list[Part], collection: Collection, verdicts: Verdicts) -> Result:
+def _count(
+    parts: list[Part], collection: Collection, verdicts: Verdicts, repeated_ids: RepeatedIds
+) -> Result:
     kept, copies = count_copies(parts, collection, verdicts)
-    result = Result(read=Counts(), kept=kept, dropped=Counts(), losses=[], shards=[], other_files=[])
+    result = Result(
+        read=Counts(),
+        kept=kept,
+        dropped=Counts(),
+        repeated_ids=repeated_ids,
+        losses=[],
+        shards=[],
+        other_files=[],
+    )
     for part in parts:
         result.read.merge(part.read)
         result.dropped.merge(part.dropped)

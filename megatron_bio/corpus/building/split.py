@@ -11,11 +11,11 @@ SPLIT_NAMES = ("train", "validation", "test")
 def split_of(document: Document, fractions: Sequence[float]) -> int:
     """The number of the part in `SPLIT_NAMES`.
 
-    The hash is of the PMID where there is one, so that an abstract and its article are on the same side, else of the id.
+    The hash is of the PMCID where there is one, so that an abstract and its article are on the same side: most articles of
+    PMC state no PMID, but PubMed states the PMCID of each abstract whose article is there. Else it is of the PMID, else of
+    the id. An abstract that states only its PMID can thus be on another side than its article.
     """
-    pmid = document.meta.get("pmid")
-    name = f"pubmed:{pmid}" if isinstance(pmid, int) else document.id
-    digest = hashlib.blake2b(name.encode(), digest_size=8, person=b"corpus-split").digest()
+    digest = hashlib.blake2b(_name(document).encode(), digest_size=8, person=b"corpus-split").digest()
     draw = int.from_bytes(digest, "big") / 2**64
     total = 0.0
     for part, fraction in enumerate(fractions):
@@ -24,3 +24,10 @@ def split_of(document: Document, fractions: Sequence[float]) -> int:
             return part
     # Rounding may leave the sum just below 1.
     return max(part for part, fraction in enumerate(fractions) if fraction > 0)
+
+
+def _name(document: Document) -> str:
+    pmid, pmcid = document.meta.get("pmid"), document.meta.get("pmcid")
+    if isinstance(pmcid, str) and pmcid:
+        return f"pmc:{pmcid.upper()}"
+    return f"pubmed:{pmid}" if isinstance(pmid, int) else document.id

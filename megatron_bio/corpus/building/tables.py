@@ -37,7 +37,7 @@ DOCUMENT: Final = np.dtype(
     ]
 )
 TEXT, RECORD, SENTENCES, BANDS = "text", "record", "sentences", "bands"
-PMID, PMCID, ABSTRACT = "pmid", "pmcid", "abstract"
+PMID, PMCID, ABSTRACT, OTHER_ID = "pmid", "pmcid", "abstract", "other-id"
 SIGNATURES = "signatures"
 PERMUTATIONS = 128
 """Numbers in a MinHash signature."""

@@ -1,6 +1,6 @@
 """Builds a corpus and kills itself with SIGKILL at the n-th rename, before or after it: what a power cut does.
 
-`python killed_build.py INPUT OUTPUT N before|after`; every file gets its name by a rename, and so does the corpus.
+`python killed_build.py INPUT OUTPUT N before|after [overwrite]`; every file gets its name by a rename, and so does the corpus.
 """
 
 import os
@@ -17,7 +17,7 @@ BLOCK_BYTES = 6_000
 SETTINGS: dict[str, Any] = {"keep_dropped": True, "split": (0.7, 0.2, 0.1), "progress": False}
 
 
-def main(source: str, output: str, number: int, when: str) -> None:
+def main(source: str, output: str, number: int, when: str, overwrite: bool) -> None:
     """Builds until the moment comes."""
     count = 0
 
@@ -38,9 +38,9 @@ def main(source: str, output: str, number: int, when: str) -> None:
     Path.rename = patched(Path.rename)  # type: ignore[method-assign]
     blocks.BLOCK_BYTES = BLOCK_BYTES
     equal_keys.RANGE_KEYS = 64
-    build_corpus(BuildCorpusOptions(inputs=[source], output=Path(output), **SETTINGS))
+    build_corpus(BuildCorpusOptions(inputs=[source], output=Path(output), overwrite=overwrite, **SETTINGS))
     print(count)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4])
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4], "overwrite" in sys.argv[5:])

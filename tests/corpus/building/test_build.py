@@ -16,6 +16,7 @@ from megatron_bio.cli import main
 from megatron_bio.config.build import BuildCorpusOptions
 from megatron_bio.config.errors import ConfigurationError, IncompleteResultError
 from megatron_bio.corpus.building import contamination
+from megatron_bio.corpus.building.place import move_into_place
 from megatron_bio.corpus.decontamination.index import Match
 from megatron_bio.corpus.document import Document
 from megatron_bio.corpus.errors import CorpusError, DamagedFileError
@@ -132,6 +133,26 @@ def test_neither_workers_nor_blocks_change_a_byte(
     assert parts.bytes() == whole.bytes()
 
 
+def test_different_texts_with_one_id_are_kept_and_counted(
+    build: Build, prose: Prose, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("megatron_bio.corpus.building.blocks.BLOCK_BYTES", 1_000)
+    texts = [prose.text() for _ in range(6)]
+    names = ["a", "b", "a", "c [é]", "a", "c [é]"]
+    documents = [Document(id=name, text=text) for name, text in zip(names, texts, strict=True)]
+    copy = Document(id="b", text=texts[1].upper())
+    corpus = build(*documents, copy, split=(0.5, 0.3, 0.2))
+    assert len(corpus.documents()) == 6
+    found = corpus.manifest["kept_with_the_id_of_another"]
+    assert found == {"documents": 3, "example": "a"}, "a copy under the same id is dropped, not counted"
+    assert "ids: 3 kept documents have the id of another" in capsys.readouterr().out
+    sides = [corpus.ids(name) for name in ("train", "validation", "test") if (corpus.path / name).exists()]
+    assert sum(map(len, sides)) == 3, "one id is on one side"
+    unique = build(*documents[:2], output="unique")
+    assert unique.manifest["kept_with_the_id_of_another"] == {"documents": 0, "example": ""}
+    assert "ids:" not in capsys.readouterr().out
+
+
 def test_shards_are_cut_by_size(build: Build, prose: Prose, monkeypatch: pytest.MonkeyPatch) -> None:
     documents = [Document(id=f"x:{n}", text=prose.text(6), source="x") for n in range(50)]
     monkeypatch.setattr("megatron_bio.corpus.building.run.MEGABYTE", 5_000)
@@ -172,6 +193,33 @@ def test_a_complete_corpus_is_not_built_again_nor_replaced_silently(
     assert build(source, overwrite=True).copies()
 
 
+def test_files_of_others_in_a_corpus_are_never_removed(
+    build: Build, prose: Prose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (Document(id=name, text=prose.text()) for name in "12")
+    corpus = build(first)
+    notes = corpus.path / "train" / "notes.txt"
+    notes.write_text("mine")
+    with pytest.raises(
+        CorpusError, match=r"found others: train/notes\.txt\. Nothing was removed\. Move them"
+    ):
+        build(second, overwrite=True)
+    notes.unlink()
+
+    def late(*paths: Path) -> None:
+        notes.write_text("mine")
+        move_into_place(*paths)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("megatron_bio.corpus.building.run.move_into_place", late)
+        with pytest.raises(CorpusError, match=r"found others: train/notes\.txt"):
+            build(second, overwrite=True)
+    assert notes.read_text() == "mine" and corpus.ids() == {"1"}
+    notes.rename(corpus.path.parent / "notes.txt")
+    assert build(second, overwrite=True).ids() == {"2"}
+    assert not corpus.path.with_name("corpus.replaced").exists()
+
+
 def test_a_folder_of_something_else_is_never_touched(build: Build, prose: Prose, tmp_path: Path) -> None:
     folder = tmp_path / "corpus"
     folder.mkdir()
@@ -198,6 +246,28 @@ def test_nothing_kept_writes_nothing(
         build(Document(id="1", text="Too short."))
     assert "fewer than 20 words" in capsys.readouterr().out
     assert not (tmp_path / "corpus").exists()
+
+
+def test_the_work_folder_stays_only_if_something_in_it_is_of_use(
+    build: Build, prose: Prose, tmp_path: Path
+) -> None:
+    work, bad = tmp_path / "corpus.unfinished", tmp_path / "bad.jsonl"
+    good, good_file = Document(id="1", text=prose.text()), tmp_path / "good.jsonl"
+    good_file.write_bytes(good.to_json())
+    for content in (b"", b"{\n", Document(id="s", text="Short.").to_json()):
+        bad.write_bytes(content)
+        for workers in (1, 2):
+            with pytest.raises(CorpusError) as refused:
+                build(bad, workers=workers)
+            assert not work.exists() and "goes on" not in str(refused.value)
+    bad.write_bytes(b"{\n")
+    with pytest.raises(
+        DamagedFileError, match=r"line 1: .*corpus\.unfinished: when this is mended, the same"
+    ) as stopped:
+        build(good_file, bad)
+    assert len(list(work.glob("parts/*/counts.json"))) == 1 and stopped.value.path == bad
+    bad.write_bytes(good.to_json())
+    assert build(good_file, bad).ids() == {"1"} and not work.exists()
 
 
 def test_bad_lines_stop_with_their_place_or_are_counted(

@@ -3,6 +3,7 @@
 import errno
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from megatron_bio.corpus.building import blocks
+from megatron_bio.corpus.document import Document
 from megatron_bio.corpus.errors import CorpusError
 from tests.corpus.building import killed_build
 from tests.corpus.building.conftest import Corpus, Prose
@@ -61,6 +63,24 @@ def test_killed_at_each_stage(build: Build, source: Path, tmp_path: Path, count:
         resumed = build(source, output=output.name, **killed_build.SETTINGS)
         assert resumed.bytes() == expected, (number, when)
         assert output.with_name(output.name + ".unfinished").exists() == is_last
+
+
+def test_killed_while_a_corpus_is_replaced(build: Build, source: Path, write: Write, tmp_path: Path) -> None:
+    """The old corpus is there until the new one is, and the same command ends with the new one alone."""
+    old = build(Document(id="old", text=Prose(8).text()), output="old").bytes()
+    renames = int(start(source, tmp_path / "new", 0, "before").stdout.split()[-1])
+    new = Corpus(tmp_path / "new").bytes()
+    settings = {**killed_build.SETTINGS, "overwrite": True}
+    for number, when in [(renames, "after"), (renames + 1, "after")]:
+        output = tmp_path / f"{number}-corpus"
+        shutil.copytree(tmp_path / "old", output)
+        killed = start(source, output, number, when, "overwrite")
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        with pytest.raises(CorpusError, match="found none in 1 files"):
+            build(write([Document(id="s", text="Short.")], "s.jsonl"), output=output.name, **settings)
+        assert Corpus(output).bytes() == (new if number > renames else old)
+        assert build(source, output=output.name, **settings).bytes() == new
+        assert [path.name for path in tmp_path.glob(f"{output.name}*")] == [output.name]
 
 
 def test_a_resumed_run_makes_only_what_is_missing(build: Build, source: Path, tmp_path: Path) -> None:

@@ -17,11 +17,21 @@ def test_fractions_are_met() -> None:
 
 
 def test_an_abstract_and_its_article_are_on_the_same_side() -> None:
+    for number in range(200):
+        pmcid = f"PMC{number + 7}"
+        abstract = Document(id=f"pubmed:{number}", text="a", meta={"pmid": number, "pmcid": pmcid})
+        article = Document(id=f"pmc:{pmcid}", text="b", meta={"pmcid": pmcid})
+        with_both = Document(id=f"x:{number}", text="c", meta={"pmid": number, "pmcid": pmcid.lower()})
+        without = Document(id=f"pmc:{pmcid}", text="d")
+        sides = {split_of(document, FRACTIONS) for document in (abstract, article, with_both, without)}
+        assert len(sides) == 1
+
+
+def test_without_a_pmcid_the_pmid_counts() -> None:
     for pmid in range(200):
-        abstract = Document(id=f"pubmed:{pmid}", text="a", meta={"pmid": pmid})
-        article = Document(id=f"pmc:PMC{pmid + 7}", text="b", meta={"pmid": pmid, "pmcid": f"PMC{pmid + 7}"})
-        without = Document(id=f"pubmed:{pmid}", text="c")
-        assert split_of(abstract, FRACTIONS) == split_of(article, FRACTIONS) == split_of(without, FRACTIONS)
+        abstract = Document(id=f"x:{pmid}", text="a", meta={"pmid": pmid})
+        without = Document(id=f"pubmed:{pmid}", text="b")
+        assert split_of(abstract, FRACTIONS) == split_of(without, FRACTIONS)
 
 
 def test_growing_a_corpus_moves_no_document(build: Callable[..., Corpus], prose: Prose) -> None:

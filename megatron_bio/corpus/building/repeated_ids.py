@@ -1,0 +1,53 @@
+"""Different texts under one id: all are kept, since which of them is meant cannot be known, but they are counted.
+
+The split is by the id where there is no PMID, so they are on one side. Records of PubMed and PMC are no matter of this: of
+those only one stays.
+"""
+
+import json
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from megatron_bio.corpus.building.collection import Collection, Flags, Numbers
+from megatron_bio.corpus.building.equal_keys import KeyRange, equal_keys, key_ranges
+from megatron_bio.corpus.building.tables import OTHER_ID, read_lines
+from megatron_bio.corpus.workers import map_in_order
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepeatedIds:
+    """How many kept documents have the id of a kept one before them, and the first such id; "" if there are none."""
+
+    documents: int
+    example: str
+
+
+@dataclass(frozen=True)
+class _FindRepeated:
+    """Finds in a range of keys the documents that have the id of one before them; for `map_in_order`."""
+
+    collection: Collection
+    kept: Flags
+
+    def __call__(self, task: KeyRange) -> Numbers:
+        entries = equal_keys(self.collection, task, self.kept)
+        repeated: Numbers = np.delete(entries.documents, entries.starts)
+        return repeated
+
+
+def find_repeated_ids(collection: Collection, kept: Flags, workers: int) -> RepeatedIds:
+    """Counts them among the `kept` documents."""
+    count, first = 0, collection.documents
+    for found in map_in_order(_FindRepeated(collection, kept), key_ranges(collection, OTHER_ID), workers):
+        count += len(found)
+        first = min(first, int(found.min(initial=first)))
+    return RepeatedIds(documents=count, example=_id(collection, first) if count else "")
+
+
+def _id(collection: Collection, document: int) -> str:
+    part = int(np.searchsorted(collection.firsts, document, side="right")) - 1
+    lines = read_lines(collection.paths[part] / "ids.zst")
+    name: str = json.loads(next(islice(lines, document - collection.firsts[part], None)))
+    return name
