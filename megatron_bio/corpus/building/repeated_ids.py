@@ -1,7 +1,7 @@
 """Different texts under one id: all are kept, since which of them is meant cannot be known, but they are counted.
 
-The split is by the id where there is neither PMCID nor PMID, so they are on one side. Records of PubMed and PMC are no matter of this: of
-those only one stays.
+The split is by the id where there is neither PMCID nor PMID, so they are on one side. This does not concern the records of
+PubMed and PMC, of which only one stays.
 """
 
 import json
