@@ -16,8 +16,9 @@ class BuildCorpusOptions:
     """Documents in; clean, filtered, deduplicated and decontaminated shards out, split into train, validation and test."""
 
     inputs: list[str]
-    """Documents files or glob patterns (JSONL, plain or compressed); may be given without the flag. Of two copies the one
-    in the earlier file is kept."""
+    """Documents files or glob patterns (JSONL, plain or compressed); may be given without the flag. Of copies with
+    the same words the first is kept, but an article before anything else; of near duplicates the longest text, articles
+    first; a document made of copied sentences is dropped for those before it, and articles come before all else."""
     output: Path
     """Folder to make; manifest.json in it is written last and vouches for the rest."""
     benchmarks: list[str] = field(default_factory=list)
@@ -56,7 +57,8 @@ class BuildCorpusOptions:
     resume: bool = True
     """Use what an interrupted run of the same command has finished (it lies in OUTPUT.unfinished); false starts anew."""
     overwrite: bool = False
-    """Replace a corpus that was built from other inputs or with other options."""
+    """Replace a corpus that was built from other inputs or with other options; refused while its folder holds files that
+    are not its own."""
     on_error: Literal["stop", "keep"] = "stop"
     """At a damaged line or file, stop with an error; or keep what is intact, count and name the loss, and exit with 3."""
     progress: bool = True

@@ -1,7 +1,7 @@
 """Different texts under one id: all are kept, since which of them is meant cannot be known, but they are counted.
 
-The split is by the id where there is no PMID, so they are on one side. Records of PubMed and PMC are no matter of this: of
-those only one stays.
+The split is by the id where there is neither PMCID nor PMID, so they are on one side. This does not concern the records of
+PubMed and PMC, of which only one stays.
 """
 
 import json
@@ -10,10 +10,9 @@ from itertools import islice
 
 import numpy as np
 
-from megatron_bio.corpus.building.collection import Collection, Flags, Numbers
-from megatron_bio.corpus.building.equal_keys import KeyRange, equal_keys, key_ranges
+from megatron_bio.corpus.building.collection import Collection, Flags
+from megatron_bio.corpus.building.equal_keys import equal_keys, key_ranges
 from megatron_bio.corpus.building.tables import OTHER_ID, read_lines
-from megatron_bio.corpus.workers import map_in_order
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,23 +23,12 @@ class RepeatedIds:
     example: str
 
 
-@dataclass(frozen=True)
-class _FindRepeated:
-    """Finds in a range of keys the documents that have the id of one before them; for `map_in_order`."""
-
-    collection: Collection
-    kept: Flags
-
-    def __call__(self, task: KeyRange) -> Numbers:
-        entries = equal_keys(self.collection, task, self.kept)
-        repeated: Numbers = np.delete(entries.documents, entries.starts)
-        return repeated
-
-
-def find_repeated_ids(collection: Collection, kept: Flags, workers: int) -> RepeatedIds:
+def find_repeated_ids(collection: Collection, kept: Flags) -> RepeatedIds:
     """Counts them among the `kept` documents."""
     count, first = 0, collection.documents
-    for found in map_in_order(_FindRepeated(collection, kept), key_ranges(collection, OTHER_ID), workers):
+    for keys in key_ranges(collection, OTHER_ID):
+        entries = equal_keys(collection, keys, kept)
+        found = np.delete(entries.documents, entries.starts)
         count += len(found)
         first = min(first, int(found.min(initial=first)))
     return RepeatedIds(documents=count, example=_id(collection, first) if count else "")

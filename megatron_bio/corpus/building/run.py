@@ -114,7 +114,7 @@ def _build(recipe: Recipe, work: Path) -> Result:
     parts = _make_parts(recipe, work / PARTS)
     collection = Collection.of([part.path for part in parts], [part.documents for part in parts])
     verdicts, made_from = _judge(recipe, parts, collection, work)
-    repeated_ids = find_repeated_ids(collection, verdicts.kept, recipe.options.workers)
+    repeated_ids = find_repeated_ids(collection, verdicts.kept)
     result = _count(parts, collection, verdicts, repeated_ids)
     if not result.kept.total()[0]:
         print_report(result)

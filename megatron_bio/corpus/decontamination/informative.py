@@ -1,11 +1,14 @@
 """Which runs of words say something: not a list of numbers and letters, not a phrase that every abstract may hold."""
 
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import accumulate
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+REMEMBERED_WORDS: Final = 1 << 16
 CONTENT_WORDS: Final = 2
 """A run must hold so many words that are no function words and no formula of reports of studies."""
 _FORMULAS = """
@@ -41,15 +44,20 @@ def informative_runs(words: Sequence[str], length: int) -> npt.NDArray[np.bool_]
     More than half of its words must have two letters or more (`h 3 k 27 me 3` and chemical names are split into numbers
     and letters), and at least CONTENT_WORDS of them must be neither function words nor formulas.
     """
-    long = [(len(word) > 1 and not word[0].isdigit()) or _is_ideograph(word) for word in words]
+    long = list(map(_is_long, words))
     content = [is_long and word not in FORMULAS for is_long, word in zip(long, words, strict=True)]
     return (_in_runs(long, length) * 2 > length) & (_in_runs(content, length) >= CONTENT_WORDS)
 
 
 def _in_runs(flags: Sequence[bool], length: int) -> npt.NDArray[np.int64]:
     """How many flags are set in each run."""
-    total = np.concatenate(([0], np.cumsum(flags, dtype=np.int64)))
+    total = np.fromiter(accumulate(flags, initial=0), np.int64, len(flags) + 1)
     return total[length:] - total[:-length]
+
+
+@lru_cache(maxsize=REMEMBERED_WORDS)
+def _is_long(word: str) -> bool:
+    return (len(word) > 1 and not word[0].isdigit()) or _is_ideograph(word)
 
 
 def _is_ideograph(word: str) -> bool:

@@ -33,6 +33,12 @@ def run_numbers(words: Numbers, longest: int) -> Iterator[tuple[int, Numbers]]:
         yield length, numbers
 
 
+def runs_of_length(words: Numbers, length: int) -> Numbers:
+    """The numbers of all runs of one length, as `run_numbers` gives them, faster for a short text."""
+    powers = BASE ** np.arange(length, dtype=np.uint64)
+    return np.convolve(words, powers, "valid")
+
+
 class RunTable:
     """The runs of one length, each with the number of the item that it is from."""
 
@@ -117,13 +123,12 @@ class RunIndexBuilder:
         if not informative.any():
             return False
         numbers = np.array([self.words[self._place(word)] for word in words], np.uint64)
-        by_length = dict(run_numbers(numbers, length))
-        kept = by_length[length][informative]
+        kept = runs_of_length(numbers, length)[informative]
         runs, owners = self.runs.setdefault(length, (array("Q"), array("q")))
         runs.frombytes(kept.tobytes())
         owners.extend([owner] * len(kept))
         if length < self.longest:
-            self.starts.append(int(by_length[self.shortest][0]))
+            self.starts.append(int(runs_of_length(numbers[: self.shortest], self.shortest)[0]))
         return True
 
     def index(self) -> RunIndex:

@@ -1,6 +1,7 @@
 """Small documents of made-up words, and a way to build a corpus of them and read it back."""
 
 import json
+import os
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -116,7 +117,11 @@ def build(tmp_path: Path, write: Callable[..., Path]) -> Callable[..., Corpus]:
 
 
 @pytest.fixture(autouse=True)
-def small_ranges(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A hundred keys make several ranges, as a real corpus does."""
+def small_ranges_and_no_sync(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A hundred keys make several ranges, as a real corpus does; and no waiting for the disk.
+
+    Only a power cut shows whether files were synced; in these tests it is most of the time.
+    """
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     monkeypatch.setattr("megatron_bio.corpus.building.equal_keys.RANGE_KEYS", 64)
     yield

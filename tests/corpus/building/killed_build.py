@@ -13,7 +13,7 @@ from megatron_bio.config.build import BuildCorpusOptions
 from megatron_bio.corpus.building import blocks, equal_keys
 from megatron_bio.corpus.building.run import build_corpus
 
-BLOCK_BYTES = 6_000
+BLOCK_BYTES = 10_000
 SETTINGS: dict[str, Any] = {"keep_dropped": True, "split": (0.7, 0.2, 0.1), "progress": False}
 
 
@@ -38,6 +38,7 @@ def main(source: str, output: str, number: int, when: str, overwrite: bool) -> N
     Path.rename = patched(Path.rename)  # type: ignore[method-assign]
     blocks.BLOCK_BYTES = BLOCK_BYTES
     equal_keys.RANGE_KEYS = 64
+    os.fsync = lambda descriptor: None
     build_corpus(BuildCorpusOptions(inputs=[source], output=Path(output), overwrite=overwrite, **SETTINGS))
     print(count)
 

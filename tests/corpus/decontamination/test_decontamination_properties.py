@@ -45,19 +45,19 @@ def read_bytes(content: bytes) -> None:
 
 
 @given(st.binary(max_size=300))
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 def test_random_bytes(content: bytes) -> None:
     read_bytes(content)
 
 
 @given(st.text(max_size=200))
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 def test_random_text(content: str) -> None:
     read_bytes(content.encode())
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=150)
 def test_mutated_samples(data: st.DataObject) -> None:
     content = bytearray(data.draw(st.sampled_from(SAMPLES)))
     for _ in range(data.draw(st.integers(1, 4))):
@@ -87,7 +87,7 @@ JSON_VALUES = st.recursive(
 
 
 @given(JSON_VALUES, st.booleans())
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=150)
 def test_any_json(value: object, lines: bool) -> None:
     text = json.dumps(value)
     read_bytes(f"{text}\n{text}\n".encode() if lines else text.encode())
@@ -106,7 +106,7 @@ def index_of(folder: str, text: str) -> ContaminationIndex:
     separator=st.sampled_from([" ", "  ", ", ", "\n", " - ", ") ("]),
     data=st.data(),
 )
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 def test_planted_run_is_found_wherever_it_stands(
     item: list[str], before: list[str], after: list[str], separator: str, data: st.DataObject
 ) -> None:
@@ -132,7 +132,7 @@ LATIN_WORD = st.text("abcdefghijklmnopqrstuvwxyz", min_size=4, max_size=9)
     others=st.lists(LATIN_WORD.map(lambda word: "z" + word), min_size=2, max_size=60),
     data=st.data(),
 )
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 def test_twelve_words_in_a_row_never_match(item: list[str], others: list[str], data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
         index = index_of(folder, " ".join(item))

@@ -20,7 +20,7 @@ from megatron_bio.corpus.pile.extract import extract_pile
 from megatron_bio.corpus.text.extract import extract_text
 
 FUZZ = settings(
-    max_examples=100,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
