@@ -93,6 +93,10 @@ class DocumentWriter:
         """Appends what `Document.to_json` gave earlier; or several such lines with newlines between them."""
         self._stream.write(line + b"\n")
 
+    def write_block(self, block: bytes) -> None:
+        """Appends a part of several such lines that follow each other, each with its newline."""
+        self._stream.write(block)
+
 
 def read_documents(paths: Sequence[Path | str]) -> Iterator[Document]:
     """The documents of JSONL files or glob patterns, plain, gzip, xz or zstd, in order, in constant memory.

@@ -187,13 +187,19 @@ def kept_table(folder: Path, name: str) -> "array[int]":
         return _read_array(file, head["kept"])
 
 
-def read_line_blocks(folder: Path, name: str) -> Iterator[list[bytes]]:
-    """The lines of a part, without newline, in order, some at a time; as many in all as `kept_table` has rows."""
-    rest = b""
+def read_blocks(folder: Path, name: str) -> Iterator[bytes]:
+    """The lines of a part, each with its newline, cut anywhere into blocks; as many lines as `kept_table` has rows."""
     with (
         lines_path(folder, name).open("rb") as file,
         zstandard.ZstdDecompressor().stream_reader(file) as stream,
     ):
         while block := stream.read(BLOCK_BYTES):
-            *lines, rest = (rest + block).split(b"\n")
-            yield lines
+            yield block
+
+
+def read_line_blocks(folder: Path, name: str) -> Iterator[list[bytes]]:
+    """The same lines without newline, in order, some at a time."""
+    rest = b""
+    for block in read_blocks(folder, name):
+        *lines, rest = (rest + block).split(b"\n")
+        yield lines

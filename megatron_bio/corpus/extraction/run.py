@@ -22,6 +22,7 @@ from megatron_bio.corpus.extraction.part import (
     Part,
     PartMaker,
     kept_table,
+    read_blocks,
     read_line_blocks,
 )
 from megatron_bio.corpus.extraction.records import Piece
@@ -150,12 +151,16 @@ def _write_current(
                 report.deleted += 1
             else:
                 report.replaced += 1
+        first_position += records
+        if all(keep):
+            for block in read_blocks(folder, name):
+                writer.write_block(block)
+            continue
         is_kept = iter(keep)
         for lines in read_line_blocks(folder, name):
             chosen = list(compress(lines, islice(is_kept, len(lines))))
             if chosen:
                 writer.write_line(b"\n".join(chosen))
-        first_position += records
 
 
 def _write_report(output: Path, report: ExtractionReport) -> Path:

@@ -38,7 +38,9 @@ class PieceParser:
         """
         holder = etree.fromstring(b"%b%b%b" % (self._opening, piece, _CLOSING), self._parser)
         if b"&" in piece:
-            named = len(_OWN_ENTITY.findall(_NO_TEXT.sub(b"", piece) if b"<!" in piece or b"<?" in piece else piece))
+            named = len(
+                _OWN_ENTITY.findall(_NO_TEXT.sub(b"", piece) if b"<!" in piece or b"<?" in piece else piece)
+            )
             if named and named != sum(1 for _ in holder.iter(etree.Entity)):
                 raise UnknownEntityError("expected entities in the text only, found one in an attribute.")
         return holder
