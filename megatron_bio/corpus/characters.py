@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from html.entities import html5
+from itertools import chain
 from types import MappingProxyType
 from typing import Final
 
@@ -33,6 +34,25 @@ _SPACED_SIGN = re.compile(r"\s*([+\-−–])\s*")
 _INVISIBLE = re.compile(
     "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb]"
 )
+
+
+def _stable_characters() -> frozenset[str]:
+    """Printable characters of the usual blocks that NFC leaves alone and that never combine with what is before them.
+
+    Below U+2C00 only combining marks and some letters of Indic scripts and of Hangul, which are not in these blocks, do.
+    """
+    blocks = (range(0xA1, 0x300), range(0x370, 0x530), range(0x1D00, 0x1F00), range(0x2010, 0x2C00))
+    return frozenset(
+        character
+        for character in map(chr, chain(*blocks))
+        if character.isprintable()
+        and not unicodedata.combining(character)
+        and unicodedata.normalize("NFC", character) == character
+    )
+
+
+_STABLE: Final = _stable_characters()
+_PRINTABLE_ASCII: Final = bytes(range(0x20, 0x7F))
 
 
 class UnknownEntityError(CorpusError):
@@ -84,3 +104,23 @@ def clean(text: str) -> str:
     if text.isprintable():
         return text
     return " ".join(_INVISIBLE.sub("", text).split())
+
+
+def clean_parts(text: bytes, separator: str) -> list[str]:
+    """`clean` of each part of UTF-8 text between separators, which are one noncharacter of Unicode; without the empty parts.
+
+    Several times faster for a long text of usual characters: only runs of white space are left to do there, and bytes are
+    searched faster than characters.
+    """
+    unusual = set(text.translate(None, _PRINTABLE_ASCII).decode()) - _STABLE
+    unusual.discard(separator)
+    for space in filter(str.isspace, unusual):
+        text = text.replace(space.encode(), b" ")
+    parts = [stripped for part in text.split(separator.encode()) if (stripped := part.strip(b" "))]
+    cleaned = [(b" ".join(part.split()) if b"  " in part else part).decode() for part in parts]
+    to_clean = [character for character in unusual if not character.isspace()]
+    if not to_clean:
+        return cleaned
+    # In most parts there is none of them.
+    cleaned = [clean(part) if any(character in part for character in to_clean) else part for part in cleaned]
+    return [part for part in cleaned if part]

@@ -12,7 +12,7 @@ from megatron_bio.corpus.pmc.tree import replace
 
 MARK_TYPES: Final = frozenset({"bibr", "ref", "fn", "table-fn", "aff", "corresp", "author-notes"})
 
-_HARMLESS_BYTES = frozenset(bytes([byte]) for byte in b" \t\r\n[(,-/\x93")
+_CLOSE_REFERENCE = re.compile(rb"<(?<![ \t\r\n\[(,\-/\x93]<)xref")
 _HARMLESS_REFERENCES = (
     b"&#x02013;",
     b"&#x2013;",
@@ -30,17 +30,16 @@ _GLUED_AFTER = re.compile(r"[^\W\d_)\"”’%.]|[)\"”’%.]")
 
 def may_have_glued_marks(content: bytes) -> bool:
     """False if no `xref` of an article can directly follow a word; much cheaper than to look at each in the tree."""
-    return any(map(_may_be_glued_to, content[max(content.find(b"<body"), 0) :].split(b"<xref")[:-1]))
+    body = max(content.find(b"<body"), 0)
+    return any(_may_be_glued(content, match.start()) for match in _CLOSE_REFERENCE.finditer(content, body))
 
 
-def _may_be_glued_to(before: bytes) -> bool:
-    last = before[-1:]
-    if last in _HARMLESS_BYTES:
-        return False
+def _may_be_glued(content: bytes, start: int) -> bool:
+    last = content[start - 1 : start]
     if last == b";":
-        return not before.endswith(_HARMLESS_REFERENCES)
+        return not content.endswith(_HARMLESS_REFERENCES, 0, start)
     if last == b">":
-        return before.startswith(b"</", before.rfind(b"<"))
+        return content.startswith(b"</", content.rfind(b"<", 0, start))
     return True
 
 

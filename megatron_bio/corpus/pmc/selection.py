@@ -3,8 +3,6 @@
 import re
 from typing import Any, Final
 
-from lxml import etree
-
 SECOND_ABSTRACTS: Final = frozenset(
     {
         "graphical",
@@ -57,7 +55,6 @@ _SECOND_TITLE = re.compile(
     re.IGNORECASE,
 )
 _SIDE_TITLE = re.compile(rf"\s*(?:[\divx]+\.?\s+)?(?:{'|'.join(SIDE_SECTION_TITLES)})\W*")
-_TYPED_SECTIONS = etree.XPath("descendant::sec[@sec-type]")
 _LONGEST_SIDE_TITLE = 80
 
 
@@ -71,8 +68,13 @@ def is_main_abstract(abstract: Any) -> bool:
 
 def side_sections(body: Any) -> list[Any]:
     """Supplements, contributions, interests, funding, thanks, availability of data, abbreviations; each once."""
-    found = [title.getparent() for title in body.iter("title") if _is_side_title(title)]
-    found += [section for section in _TYPED_SECTIONS(body) if _is_side_type(section)]
+    found = []
+    for element in body.iter("title", "sec"):
+        if element.tag == "title":
+            if _is_side_title(element):
+                found.append(element.getparent())
+        elif _is_side_type(element):
+            found.append(element)
     return [section for section in dict.fromkeys(found) if section.tag == "sec"]
 
 
