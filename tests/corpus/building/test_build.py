@@ -146,7 +146,10 @@ def test_different_texts_with_one_id_are_kept_and_counted(
     assert len(corpus.documents()) == 6
     found = corpus.manifest["kept_with_the_id_of_another"]
     assert found == {"documents": 3, "example": "a"}, "a copy under the same id is dropped, not counted"
-    assert "ids: 3 kept documents have the id of another" in capsys.readouterr().out
+    assert (
+        "ids: kept with the id of another kept document, but another text: 3; the first"
+        in capsys.readouterr().out
+    )
     sides = [corpus.ids(name) for name in ("train", "validation", "test") if (corpus.path / name).exists()]
     assert sum(map(len, sides)) == 3, "one id is on one side"
     unique = build(*documents[:2], output="unique")
