@@ -16,8 +16,8 @@ def print_report(result: Result) -> None:
     console.print(_splits(result))
     if result.repeated_ids.documents:
         console.print(
-            f"ids: {result.repeated_ids.documents:,} kept documents have the id of another kept one with another text, the "
-            f"first {result.repeated_ids.example!r}; all were kept. Give ids that are unique if that was not meant.",
+            f"ids: kept with the id of another kept document, but another text: {result.repeated_ids.documents:,}; the first "
+            f"is {result.repeated_ids.example!r}. Give ids that are unique if that was not meant.",
             markup=False,
             soft_wrap=True,
         )

@@ -172,18 +172,23 @@ def _describe_record(citation: bytes, data: bytes, fields: Fields) -> None:
     mesh = citation.find(b"<MeshHeadingList")
     if mesh >= 0:
         mesh_end = citation.rfind(b"</MeshHeadingList>")
+        if mesh_end < mesh:
+            raise _UnusualError
         fields.mesh = _texts(_all_of(_DESCRIPTOR, b"<DescriptorName", citation[mesh:mesh_end]))
     keywords = citation.find(b"<KeywordList", max(mesh, 0))
     if keywords >= 0:
         found = _KEYWORD.findall(citation, keywords)
-        if len(found) != citation.count(b"</Keyword>"):
+        if len(found) != citation.count(b"</Keyword>") or citation.rfind(b"</KeywordList>") < keywords:
             raise _UnusualError
         fields.keywords = _texts(found)
     identifiers: list[tuple[str, str]] = []
     own = data.find(b"<ArticleIdList")
     if own >= 0:
         _require_before(data, own, _BEFORE_IDENTIFIERS)
-        region = data[own : data.find(b"</ArticleIdList>", own)]
+        own_end = data.find(b"</ArticleIdList>", own)
+        if own_end < 0:
+            raise _UnusualError
+        region = data[own:own_end]
         identifiers += [
             (kind.decode(), _one(value))
             for kind, value in _all_of(_IDENTIFIER, b"<ArticleId ", region)

@@ -79,7 +79,8 @@ def killed_at(operation: int, folder: Path, inputs: list[str]) -> bool:
 
         def count(event: str, arguments: tuple[object, ...]) -> None:
             nonlocal done
-            if event in events and OUTPUT in str(arguments[0]):
+            # What removes a folder names its files without the folder.
+            if event in events and (OUTPUT in str(arguments[0]) or event in ("os.remove", "os.rmdir")):
                 done += 1
                 if done == operation:
                     os.kill(os.getpid(), signal.SIGKILL)
@@ -206,6 +207,24 @@ def test_finished_parts_are_used_unless_something_changed(
     (folder / f".{OUTPUT}.77.tmp").write_text("of another")
     assert sorted(run(folder, inputs, minimum_words=1)) == [OUTPUT, REPORT]
     assert made == ["000001"]
+
+
+def test_lines_of_other_options_are_not_taken_after_a_kill(
+    tmp_path: Path, inputs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lines of a part were made anew with other options, but not yet its table."""
+    expected = run(tmp_path / "whole", inputs)
+    folder = tmp_path / "out"
+    broken = tmp_path / "d.xml"
+    broken.write_text("<article/>")
+    with pytest.raises(DamagedFileError):
+        run(folder, [*inputs, str(broken)])
+    with monkeypatch.context() as patched:
+        patched.setattr("json.dumps", lambda *arguments, **options: 1 / 0)
+        patched.setattr("megatron_bio.corpus.extraction.part.fingerprint", lambda content: "other")
+        with pytest.raises(ZeroDivisionError):
+            run(folder, inputs, minimum_words=10_000)
+    assert run(folder, inputs) == expected
 
 
 @pytest.mark.parametrize("limit", [100, 6_000, 16_000])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from megatron_bio.corpus.extraction.records import Lost
 from megatron_bio.corpus.pubmed.citation import Citation, to_document
 from megatron_bio.corpus.pubmed.read import read_pubmed
 
@@ -138,6 +139,76 @@ def test_medline_files_name_doi_and_pmcid_elsewhere(tmp_path: Path) -> None:
 )
 def test_odd_fields(old: str, new: str, key: str, expected: object, pubmed_file: Write) -> None:
     assert only(pubmed_file(FULL.replace(old, new))).meta.get(key) == expected
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("Iron in", "Iron ]]> in"),
+        ("Iron in", "Iron \x02 in"),
+        ("Iron in", "Iron &unclosed in"),
+        ("Iron in", "Iron &#2; in"),
+        ("Iron in", "<i>Iron in"),
+        ("To measure", "To </i>measure<i>"),
+        ("To measure", "To \ufffe measure"),
+        ("To measure", "<b>To <i>measure</b></i>"),
+        ("</AbstractText>\n        <AbstractText", "<AbstractText"),
+        ("</Abstract>", ""),
+        ("<Abstract>", ""),
+        ("</Article>", ""),
+        ("</MedlineCitation>", ""),
+        ("</MeshHeadingList>", ""),
+        ("</KeywordList>", ""),
+        ("</ArticleIdList>\n    <Ref", "<Ref"),
+        ("Journal Article", "Journal & Article"),
+        ("Escherichia coli<", "Escherichia ]]> coli<"),
+        ("</Journal>", ""),
+    ],
+)
+def test_damage_in_what_is_read_is_seen(old: str, new: str, pubmed_file: Write) -> None:
+    assert FULL.count(old) >= 1
+    path = pubmed_file(FULL.replace(old, new, 1))
+    for shortcut in (True, False):
+        (lost,) = read_pubmed(path, shortcut=shortcut)
+        assert isinstance(lost, Lost) and "PMID 4711" in lost.message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "expected"),
+    [
+        (
+            "<Language>eng</Language>",
+            "<Other><Language>ger</Language></Other><Language>eng</Language>",
+            "languages",
+            ["eng", "fre"],
+        ),
+        ("<Language>fre</Language>", "<Other/><Language>fre</Language>", "languages", ["eng", "fre"]),
+        (
+            "<VernacularTitle>",
+            "<PublicationType>Letter</PublicationType><VernacularTitle>",
+            "publication_types",
+            ["Journal Article", "Review", "Letter"],
+        ),
+        (
+            '<ArticleIdList>\n      <ArticleId IdType="pubmed">',
+            "<Moved><ArticleId>",
+            "doi",
+            "10.1000/located",
+        ),
+        ('Label="AIM" NlmCategory="OBJECTIVE"', "NlmCategory='OBJECTIVE' Label='AIM'", "year", 2001),
+        ("<Abstract>", "<Abstract lang='x'>", "year", 2001),
+    ],
+)
+def test_elements_in_other_places_and_spellings(
+    old: str, new: str, key: str, expected: object, pubmed_file: Write
+) -> None:
+    xml = FULL.replace(old, new)
+    if "<Moved>" in xml:
+        xml = xml.replace("</ArticleIdList>", "</Moved>", 1)
+    assert xml != FULL
+    record = only(pubmed_file(xml))
+    assert record.meta[key] == expected
+    assert record.abstract.startswith("AIM: To measure")
 
 
 def test_other_abstracts_stay_apart(citation: Make, pubmed_file: Write) -> None:

@@ -60,7 +60,7 @@ def test_what_is_in_a_comment_is_not_read(citation: Make, pubmed_file: Write) ->
         "<PubmedArticle><MedlineCitation><PMID Version='1'>1</PMID><Article><Journal><Title>J</Title></Journal>"
         "<ArticleTitle>T.</ArticleTitle><Language>eng</Language></Article></MedlineCitation></PubmedArticle>"
     ).replace("'", '"')
-    hidden = "<!-- <Language>fre</Language><VernacularTitle>V</VernacularTitle> -->"
+    hidden = "<!-- <VernacularTitle>V</VernacularTitle> -->"
     (record,) = read_pubmed(pubmed_file(usual.replace("</Article>", f"{hidden}</Article>")))
     assert isinstance(record, Citation) and record.meta == {"languages": ["eng"], "journal": "J"}
 
@@ -135,6 +135,16 @@ def test_damage_costs_only_its_record(
 ) -> None:
     path = pubmed_file(citation(1), citation(2).replace(old, new, 1), citation(3))
     assert outcome(path) == expected
+
+
+@pytest.mark.parametrize("opening", ["<![CDATA[", "<?", "<!--"])
+def test_what_is_not_closed_swallows_no_record(opening: str, citation: Make, pubmed_file: Write) -> None:
+    """Also when something later closes it."""
+    later = citation(3, abstract="<AbstractText>a<![CDATA[b]]><?c d?><!-- e -->f</AbstractText>")
+    broken = citation(2).replace("A title.", f"A {opening} title.")
+    assert outcome(pubmed_file(citation(1), broken, later, citation(4))) == [1, (5, 1), 3, 4]
+    cut = citation(2).replace("</PubmedArticle>", opening)
+    assert outcome(pubmed_file(citation(1), cut, later, citation(4))) == [1, (5, 1), 3, 4]
 
 
 def test_bytes_that_are_no_utf8_cost_only_their_record(
