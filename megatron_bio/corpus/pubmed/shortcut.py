@@ -42,6 +42,7 @@ _LOCATION = re.compile(rb'<ELocationID EIdType="([^"<&]*)" ValidYN="([^"<&]*)">(
 _DESCRIPTOR = re.compile(rb"<MeshHeading>\s*<DescriptorName(?:\s[^<>&]*)?>([^<]*)</DescriptorName>")
 _KEYWORD = re.compile(rb"<Keyword(?:\s[^<>&]*)?>([^<]*)</Keyword>")
 _IDENTIFIER = re.compile(rb'<ArticleId IdType="([^"<&]*)">([^<]*)</ArticleId>')
+_OWN_IDENTIFIERS = re.compile(rb"<ArticleIdList>(?:\s*%b)*\s*</ArticleIdList>" % _IDENTIFIER.pattern)
 _OTHER_ID = re.compile(rb'<OtherID(?: Source="[^"<&]*")?>([^<]*)</OtherID>')
 
 
@@ -185,13 +186,12 @@ def _describe_record(citation: bytes, data: bytes, fields: Fields) -> None:
     own = data.find(b"<ArticleIdList")
     if own >= 0:
         _require_before(data, own, _BEFORE_IDENTIFIERS)
-        own_end = data.find(b"</ArticleIdList>", own)
-        if own_end < 0:
+        own_list = _OWN_IDENTIFIERS.match(data, own)
+        if own_list is None:
             raise _UnusualError
-        region = data[own:own_end]
         identifiers += [
             (kind.decode(), _one(value))
-            for kind, value in _all_of(_IDENTIFIER, b"<ArticleId ", region)
+            for kind, value in _IDENTIFIER.findall(own_list[0])
             if kind in (b"doi", b"pmc")
         ]
     identifiers += fields.identifiers
