@@ -34,7 +34,11 @@ def inputs(citation: Make, deletion: Make, pubmed_file: Write) -> list[str]:
 
     return [
         str(pubmed_file(*(citation(pmid, abstract=abstract()) for pmid in range(30)), name="a.xml")),
-        str(pubmed_file(*(citation(pmid, abstract=abstract()) for pmid in range(20, 40)), deletion(3), name="b.xml")),
+        str(
+            pubmed_file(
+                *(citation(pmid, abstract=abstract()) for pmid in range(20, 40)), deletion(3), name="b.xml"
+            )
+        ),
         str(pubmed_file(citation(5, version=2, abstract=abstract()), deletion(39), name="c.xml")),
     ]
 
@@ -120,16 +124,30 @@ def test_two_kills_and_other_numbers_of_workers(tmp_path: Path, inputs: list[str
 @pytest.mark.parametrize("workers", [1, 2])
 def test_kills_at_random_moments(tmp_path: Path, citation: Make, pubmed_file: Write, workers: int) -> None:
     files = [
-        str(pubmed_file(*(citation(file * 10_000 + n) for n in range(10_000)), name=f"{file}.xml")) for file in range(4)
+        str(pubmed_file(*(citation(file * 10_000 + n) for n in range(10_000)), name=f"{file}.xml"))
+        for file in range(4)
     ]
     expected = run(tmp_path / "whole", files)
-    command = [sys.executable, "-m", "megatron_bio", "extract", "pubmed", *files, "--workers", str(workers), "--output"]
+    command = [
+        sys.executable,
+        "-m",
+        "megatron_bio",
+        "extract",
+        "pubmed",
+        *files,
+        "--workers",
+        str(workers),
+        "--output",
+    ]
     chance = random.Random(workers)
     for attempt in range(12):
         folder = tmp_path / f"attempt-{attempt}"
         number = chance.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
         process = subprocess.Popen(
-            [*command, str(folder / OUTPUT)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=Path(__file__).parents[3]
+            [*command, str(folder / OUTPUT)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=Path(__file__).parents[3],
         )
         time.sleep(chance.uniform(0.2, 1.6))
         process.send_signal(number)
@@ -144,7 +162,9 @@ def test_kills_at_random_moments(tmp_path: Path, citation: Make, pubmed_file: Wr
                 time.sleep(0.05)
 
 
-def test_an_interrupted_run_leaves_no_temporary_file(tmp_path: Path, inputs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_run_leaves_no_temporary_file(
+    tmp_path: Path, inputs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
 
@@ -217,7 +237,9 @@ def test_a_second_run_into_the_same_output_is_refused(tmp_path: Path, inputs: li
     assert sorted(run(output.parent, inputs)) == [OUTPUT, REPORT]
 
 
-def test_an_output_that_is_a_folder_or_lies_in_a_file_is_refused_at_once(tmp_path: Path, inputs: list[str]) -> None:
+def test_an_output_that_is_a_folder_or_lies_in_a_file_is_refused_at_once(
+    tmp_path: Path, inputs: list[str]
+) -> None:
     (tmp_path / "folder" / REPORT).mkdir(parents=True)
     with pytest.raises(CorpusError, match=f"expected a file or nothing at .*{REPORT}, found a folder"):
         run(tmp_path / "folder", inputs)
