@@ -197,16 +197,14 @@ def _read(
 ) -> Iterator[Record]:
     base_name = member.name.replace("\\", "/").rpartition("/")[2]
     in_name = _PMCID_IN_NAME.match(base_name)
+    name = _ENDINGS.sub("", base_name) or base_name
     try:
         for article in reader.read(member.content):
-            if not isinstance(article, Article):
-                number = int(in_name[1]) if article.number is None and in_name else article.number
-                yield LeftOut(key=number, version=article.version, reason=article.reason)
-                continue
             number = int(in_name[1]) if article.number is None and in_name else article.number
-            yield _record(
-                article, number, choices, listed.get(number or 0), _ENDINGS.sub("", base_name) or base_name
-            )
+            if isinstance(article, Article):
+                yield _record(article, number, choices, listed.get(number or 0), name)
+            else:
+                yield LeftOut(key=number, version=article.version, reason=article.reason)
     except etree.XMLSyntaxError as error:
         what = _PARSER_POSITION.sub("", error.msg or "unreadable content")
         where = "" if member.name == path.name else f"member {member.name}, "

@@ -267,3 +267,36 @@ def test_finished_parts_are_used_again(output: Path, large: Path, monkeypatch: p
     extract_pmc(options)
     assert len(seen) == 600 + 900 - 512, "two batches of 256 were finished"
     assert len(read_output(output)[0]) == 898
+
+
+@pytest.mark.parametrize("change", ["package", "option", "nothing"])
+def test_parts_of_another_input_or_option_are_not_used(
+    output: Path, article: Make, package: Write, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    def members(word: str) -> dict[str, bytes]:
+        figure = "<fig><caption><p>c</p></caption></fig>"
+        return {f"PMC{n}.xml": article(n, body=f"<p>{word}</p>{figure}") for n in range(1, 300)}
+
+    path = package(members("old"))
+    folder = Path(f"{output}.unfinished")
+    with monkeypatch.context() as patch:
+        read = pieces_module._read
+
+        def interrupting(reader: Any, path: Path, member: Any, choices: Any, listed: Any) -> Any:
+            if member.name == "PMC260.xml":
+                raise KeyboardInterrupt
+            return read(reader, path, member, choices, listed)
+
+        patch.setattr(pieces_module, "_read", interrupting)
+        with pytest.raises(KeyboardInterrupt):
+            run(output, path)
+    assert [*folder.glob("*.jsonl.zst")], "the first part was finished"
+    if change == "package":
+        package(members("new!"))
+    documents, _ = run(output, path, captions=change == "option")
+    expected = {
+        "package": "An abstract.\nnew!",
+        "option": "An abstract.\nold\nc",
+        "nothing": "An abstract.\nold",
+    }
+    assert {document.text for document in documents.values()} == {expected[change]}
