@@ -86,10 +86,16 @@ def _unread_end(content: bytes, back: int, captions: bool) -> list[tuple[int, in
     """The first `back`, of one with appendices only the references; and the figures and tables after it."""
     if back == len(content):
         return []
-    end = _end_of_element(content, b"<back", b"</back", back)
-    if end < 0:
+    closing = _tag(content, b"</back", back)
+    is_empty = content.startswith(b"/", content.find(b">", back) - 1)
+    if closing >= 0 and content.rfind(b"</back") == closing and not is_empty:
+        # The only end belongs to this start: the references are not searched again for another one.
+        end = content.find(b">", closing) + 1
+    else:
+        end = _end_of_element(content, b"<back", b"</back", back)
+    if end <= 0:
         return None
-    if content.find(b"<app", back, end) >= 0:
+    if content.find(b"<app-group", back, end) >= 0:
         return _spans(content, b"ref-list", back, len(content))
     following = [] if captions else _spans(content, b"floats-group", end, len(content))
     return None if following is None else [(back, end), *following]
