@@ -50,7 +50,28 @@ class Row:
     """What it must reach, and whether it did; empty where nothing was promised."""
 
 
-def measure(data: Path, peer_python: Path, megabytes: int = MEGABYTES) -> list[Row]:
+def measure(data: Path, peer_python: Path, megabytes: int = MEGABYTES) -> list[dict[str, object]]:
+    """The rows for `corpus.py`: name, seconds of the reference and of ours, and the median of their ratios."""
+    peer, *ours = compare(data, peer_python, megabytes)
+    about = f"{megabytes} MB of PubMed XML"
+    rows: list[dict[str, object]] = []
+    for one, two in zip(ours[::2], ours[1::2], strict=True):
+        for name, reference, seconds, ratio in (
+            (f"{one.name}: CPU, pubmed_parser / ours", peer.cpu_seconds, one.cpu_seconds, one.cpu_ratio),
+            (f"{two.name}: wall, 1 worker / 2", one.wall_seconds, two.wall_seconds, two.wall_speedup),
+        ):
+            rows.append(
+                {
+                    "name": f"{about}, {name}",
+                    "reference": round(reference, 2),
+                    "ours": round(seconds, 2),
+                    "ratio": round(ratio, 2),
+                }
+            )
+    return rows
+
+
+def compare(data: Path, peer_python: Path, megabytes: int) -> list[Row]:
     """Rows for the peer and for both choices of fields with one and two workers."""
     with tempfile.TemporaryDirectory() as folder:
         files = repeat(data, Path(folder), megabytes)
@@ -142,7 +163,7 @@ def main() -> None:
     parser.add_argument("--peer_python", type=Path, required=True)
     parser.add_argument("--megabytes", type=int, default=MEGABYTES)
     options = parser.parse_args()
-    rows = measure(options.data, options.peer_python, options.megabytes)
+    rows = compare(options.data, options.peer_python, options.megabytes)
     print(table(rows))
     if any("MISSED" in row.claim for row in rows):
         sys.exit(1)
