@@ -13,8 +13,8 @@ help:
 	@echo "make test-all                                        the same with the long matrices"
 	@echo "make check                                           format, lint and types only"
 
-# The stamps are newer than what they were made from, so that a changed pin or dependency installs again.
-$(VENV)/installed: constraints.txt pyproject.toml
+# The stamps are newer than what they were made from, so that a changed pin, dependency or C++ source installs again.
+$(VENV)/installed: constraints.txt pyproject.toml setup.py $(wildcard csrc/*)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "megatron-bio needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-ARTICLES = 3000
+ARTICLES = 6000
 PEER = """
 import sys, warnings
 from pathlib import Path

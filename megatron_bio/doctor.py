@@ -18,7 +18,7 @@ from types import MappingProxyType, ModuleType
 from rich.console import Console
 from rich.table import Table
 
-from megatron_bio import __version__
+from megatron_bio import __version__, native
 from megatron_bio.config.doctor import DoctorOptions
 
 MISSING = "missing"
@@ -68,6 +68,7 @@ def doctor(options: DoctorOptions) -> None:
     findings = [
         *_machine(),
         *(_torch(torch) if torch else [Finding("torch", problem, "no training and no conversion here")]),
+        _compiled_parts(),
         *_kernels(),
         *(_compiler(name) for name in COMPILERS),
         *(_library(name) for name in LIBRARIES),
@@ -178,9 +179,19 @@ def _kernels() -> list[Finding]:
     return [Finding(f"kernel: {name}", "reference (plain torch)", why) for name in names]
 
 
+def _compiled_parts() -> Finding:
+    what = "compiled parts"
+    if native.compiled is None:
+        remedy = "install a C++17 compiler and install again; until then Python does the same, more slowly"
+        return Finding(what, f"{MISSING}: {native.reason}", remedy)
+    return Finding(what, "active", "extract pmc reads articles with them")
+
+
 def _compiler(name: str) -> Finding:
     path = shutil.which(name)
-    meaning = "not needed: this version compiles nothing"
+    meaning = (
+        "pip install builds the compiled parts with it" if name == "g++" else "not needed by this version"
+    )
     return Finding(name, f"{_program_version(path)} ({path})" if path else MISSING, meaning)
 
 

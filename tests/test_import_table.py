@@ -15,7 +15,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "kernels": set(),
     "native": set(),
     "planning": {"config"},
-    "corpus": {"config"},
+    "corpus": {"config", "native"},
     "tokens": {"config", "corpus", "native"},
     "data": {"config", "tokens", "native"},
     "parallel": {"config", "kernels"},

@@ -51,7 +51,8 @@ def _stable_characters() -> frozenset[str]:
     )
 
 
-_STABLE: Final = _stable_characters()
+STABLE_CHARACTERS: Final = _stable_characters()
+"""What `clean` leaves as it is, whatever stands around."""
 _PRINTABLE_ASCII: Final = bytes(range(0x20, 0x7F))
 
 
@@ -112,7 +113,7 @@ def clean_parts(text: bytes, separator: str) -> list[str]:
     Several times faster for a long text of usual characters: only runs of white space are left to do there, and bytes are
     searched faster than characters.
     """
-    unusual = set(text.translate(None, _PRINTABLE_ASCII).decode()) - _STABLE
+    unusual = set(text.translate(None, _PRINTABLE_ASCII).decode()) - STABLE_CHARACTERS
     unusual.discard(separator)
     for space in filter(str.isspace, unusual):
         text = text.replace(space.encode(), b" ")

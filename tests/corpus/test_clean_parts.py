@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from megatron_bio.corpus.characters import _STABLE, clean, clean_parts
+from megatron_bio.corpus.characters import STABLE_CHARACTERS, clean, clean_parts
 
 SEPARATOR = "\ufdd0"
 ANY = st.characters(exclude_categories=["Cs"], exclude_characters=SEPARATOR)
@@ -30,6 +30,6 @@ def test_equals_clean_of_each_part(parts: list[str]) -> None:
 
 @pytest.mark.parametrize("before", ["e", "α", "\u1100", "\u09c7", "≠", "²"])
 def test_no_stable_character_changes_with_another_before_it(before: str) -> None:
-    for character in _STABLE:
+    for character in STABLE_CHARACTERS:
         pair = before + character
         assert unicodedata.normalize("NFC", pair) == pair and clean(pair) == pair

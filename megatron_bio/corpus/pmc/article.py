@@ -5,27 +5,21 @@ never expanded and no other file or address is opened. https://jats.nlm.nih.gov/
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Final
 
 from lxml import etree
 
 from megatron_bio.corpus.characters import UnknownEntityError
 from megatron_bio.corpus.document import Document
-from megatron_bio.corpus.pmc.citations import may_have_glued_marks
-from megatron_bio.corpus.pmc.cutting import without_unread_parts
+from megatron_bio.corpus.pmc.compiled import ArticleText, read_article
 from megatron_bio.corpus.pmc.license import article_license
 from megatron_bio.corpus.pmc.metadata import describe, identifiers
 from megatron_bio.corpus.pmc.selection import is_main_abstract, is_side_section, side_sections
 from megatron_bio.corpus.pmc.text import line, paragraphs
-from megatron_bio.corpus.pmc.tree import set_text
+from megatron_bio.corpus.pmc.tree import SAFE_PARSING, set_text
 
-SAFE_PARSING: Final = MappingProxyType(
-    {"resolve_entities": False, "no_network": True, "load_dtd": False, "huge_tree": False}
-    | {"remove_comments": True, "remove_pis": True}
-)
 UNKNOWN_ENTITY: Final = "entity that is never expanded"
 NO_ARTICLE: Final = "XML without an article"
 NO_METADATA: Final = "article without article-meta"
@@ -43,6 +37,8 @@ class Article:
     doi: str
     title: str
     license: str
+    words: int
+    """Of abstract and body."""
     abstract: list[str] = field(default_factory=list)
     body: list[str] = field(default_factory=list)
     meta: dict[str, object] = field(default_factory=dict)
@@ -67,20 +63,23 @@ class ArticleReader:
 
     def read(self, content: bytes) -> Iterator["Article | UnusableArticle"]:
         """The articles in the bytes of a file, at least one thing; raises etree.XMLSyntaxError."""
-        content = without_unread_parts(content, self._captions)
+        read = read_article(content, self._captions)
+        if read is not None:
+            yield self._article(etree.fromstring(read.front, self._parser), read)
+            return
         root = etree.fromstring(content, self._parser)
-        glued_marks = may_have_glued_marks(content)
         found = False
         for article in list(root.iter("{*}article")):
             if _is_inside_article(article):
                 continue
             found = True
             _forget_namespace(article)
-            yield self._article(article, glued_marks)
+            yield self._article(article)
         if not found:
             yield UnusableArticle(reason=NO_ARTICLE)
 
-    def _article(self, article: Any, glued_marks: bool) -> Article | UnusableArticle:
+    def _article(self, article: Any, text: ArticleText | None = None) -> Article | UnusableArticle:
+        """With abstract and body as in `text`; without it they are read here."""
         article_meta = article.find("front/article-meta")
         if article_meta is None:
             return UnusableArticle(reason=NO_METADATA)
@@ -88,25 +87,32 @@ class ArticleReader:
         number, version = known.pop("number", None), known.pop("version", 1)
         try:
             title = _title(article_meta)
+            if text is None:
+                abstract, body = _abstract(article_meta), self._body(article)
+                body_words = count_words(body)
+            else:
+                abstract, body, body_words = text.abstract, text.body, text.body_words
+            abstract = [paragraph for paragraph in abstract if not _OWN_ADDRESS.fullmatch(paragraph)]
             return Article(
                 number=number,
                 version=version,
                 doi=str(known.get("doi", "")),
                 title=title,
                 license=article_license(article_meta),
-                abstract=_abstract(article_meta),
-                body=self._body(article, glued_marks),
+                words=count_words(abstract) + body_words,
+                abstract=abstract,
+                body=body,
                 meta={**known, **describe(article, article_meta, title)},
             )
         except UnknownEntityError:
             return UnusableArticle(reason=UNKNOWN_ENTITY, number=number, version=version)
 
-    def _body(self, article: Any, glued_marks: bool) -> list[str]:
+    def _body(self, article: Any) -> list[str]:
         body = article.find("body")
         if body is None:
             return []
         _remove_side_sections(body)
-        text = paragraphs(body, self._captions, glued_marks)
+        text = paragraphs(body, self._captions)
         for appendix in article.findall("back/app-group/app"):
             if not is_side_section(appendix):
                 _remove_side_sections(appendix)
@@ -115,6 +121,11 @@ class ArticleReader:
         if self._captions and floats is not None:
             text += paragraphs(floats, captions=True)
         return text
+
+
+def count_words(paragraphs: Sequence[str]) -> int:
+    """Words, as parted by spaces, of cleaned paragraphs."""
+    return sum(paragraph.count(" ") + 1 for paragraph in paragraphs)
 
 
 def to_document(
@@ -189,4 +200,4 @@ def _abstract(article_meta: Any) -> list[str]:
         label = line(heading).rstrip(" .:")
         heading.tag = "label"
         set_text(heading, f"{label}:" if label else "")
-    return [paragraph for paragraph in paragraphs(chosen) if not _OWN_ADDRESS.fullmatch(paragraph)]
+    return paragraphs(chosen)

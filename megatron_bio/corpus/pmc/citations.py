@@ -12,39 +12,14 @@ from megatron_bio.corpus.pmc.tree import replace
 
 MARK_TYPES: Final = frozenset({"bibr", "ref", "fn", "table-fn", "aff", "corresp", "author-notes"})
 
-_CLOSE_REFERENCE = re.compile(rb"<(?<![ \t\r\n\[(,\-/\x93]<)xref")
-_HARMLESS_REFERENCES = (
-    b"&#x02013;",
-    b"&#x2013;",
-    b"&#8211;",
-    b"&#x000a0;",
-    b"&#xa0;",
-    b"&#160;",
-    b"&#x02009;",
-)
 _BETWEEN_MARKS = re.compile(r"[\s,;:.–‐‑−—\-]*")
 _OF_A_MARK = re.compile(r"[\s\d,;:.–‐‑−—\-\[\]()*†‡§¶#∗]*")
 _NUMBER = re.compile(r"\d{1,4}[a-z]?(?:[\s,;–‐‑−-]+\d{1,4})*")
 _GLUED_AFTER = re.compile(r"[^\W\d_)\"”’%.]|[)\"”’%.]")
 
 
-def may_have_glued_marks(content: bytes) -> bool:
-    """False if no `xref` of an article can directly follow a word; much cheaper than to look at each in the tree."""
-    body = max(content.find(b"<body"), 0)
-    return any(_may_be_glued(content, match.start()) for match in _CLOSE_REFERENCE.finditer(content, body))
-
-
-def _may_be_glued(content: bytes, start: int) -> bool:
-    last = content[start - 1 : start]
-    if last == b";":
-        return not content.endswith(_HARMLESS_REFERENCES, 0, start)
-    if last == b">":
-        return content.startswith(b"</", content.rfind(b"<", 0, start))
-    return True
-
-
-def drop_marks_standing_high(holder: Any, glued: bool = True) -> None:
-    """Removes them below `holder`; with `glued` false numbers on the line are not looked at."""
+def drop_marks_standing_high(holder: Any) -> None:
+    """Removes them below `holder`."""
     for superscript in list(holder.iterdescendants("sup")):
         parent = superscript.getparent()
         if parent is None:
@@ -54,10 +29,9 @@ def drop_marks_standing_high(holder: Any, glued: bool = True) -> None:
                 _drop_run(parent, following=_is_high_mark)
         elif len(superscript):
             _drop_in_superscript(superscript)
-    if glued:
-        for reference in list(holder.iterdescendants("xref")):
-            if reference.getparent() is not None and _is_mark(reference) and _is_glued_number(reference):
-                _drop_run(reference, following=_is_number_mark)
+    for reference in list(holder.iterdescendants("xref")):
+        if reference.getparent() is not None and _is_mark(reference) and _is_glued_number(reference):
+            _drop_run(reference, following=_is_number_mark)
 
 
 def _drop_in_superscript(superscript: Any) -> None:
@@ -114,9 +88,14 @@ def _holds_only_superscript(reference: Any) -> bool:
     )
 
 
+def takes_mark(character: str) -> bool:
+    """True for a character that a number directly after it can be a citation mark of."""
+    return _GLUED_AFTER.fullmatch(character) is not None
+
+
 def _is_glued_number(reference: Any) -> bool:
     before = _text_before(reference)
-    return bool(before) and _GLUED_AFTER.fullmatch(before[-1]) is not None and _is_number_mark(reference)
+    return bool(before) and takes_mark(before[-1]) and _is_number_mark(reference)
 
 
 def _text_before(element: Any) -> str:

@@ -1,5 +1,8 @@
 """The verb `extract pmc`: open-access packages and single JATS files → documents."""
 
+import sys
+
+from megatron_bio import native
 from megatron_bio.config.extract_pmc import ExtractPmcOptions
 from megatron_bio.corpus.extraction.run import extract
 from megatron_bio.corpus.inputs import expand_inputs
@@ -10,6 +13,8 @@ from megatron_bio.corpus.work_folder import file_identity
 
 def extract_pmc(options: ExtractPmcOptions) -> None:
     """Writes the documents and the report, see `extract`. Raises CorpusError."""
+    if native.compiled is None:
+        print(f"extract pmc: {native.NOTICE}", file=sys.stderr)
     paths = expand_inputs(options.inputs)
     list_paths = expand_inputs(options.file_list)
     choices = Choices(

@@ -227,7 +227,7 @@ def _record(
     if retracted:
         extra["retracted"] = True
     document = to_document(article, number, name, extra)
-    words = document.text.count(" ") + document.text.count("\n") + 1 if document.text else 0
+    words = article.words
     reason = ""
     if not is_allowed(license_, choices.license):
         reason = f"licence {license_}{_disagreement(article.license, listed_license)}"

@@ -61,9 +61,14 @@ _LONGEST_SIDE_TITLE = 80
 def is_main_abstract(abstract: Any) -> bool:
     """False for a graphical abstract, highlights, a summary for other readers and the like."""
     title = abstract.find("title")
-    if title is not None and _SECOND_TITLE.fullmatch("".join(title.itertext()).strip()):
-        return False
-    return abstract.get("abstract-type", "").lower() not in SECOND_ABSTRACTS
+    return is_main_abstract_title(
+        "" if title is None else "".join(title.itertext()), abstract.get("abstract-type", "")
+    )
+
+
+def is_main_abstract_title(title: str, abstract_type: str) -> bool:
+    """The same for what the title and the attribute `abstract-type` say."""
+    return not _SECOND_TITLE.fullmatch(title.strip()) and abstract_type.lower() not in SECOND_ABSTRACTS
 
 
 def side_sections(body: Any) -> list[Any]:
@@ -90,8 +95,9 @@ def _is_side_type(section: Any) -> bool:
 
 def _is_side_title(title: Any) -> bool:
     text = "".join(title.itertext()) if len(title) else title.text
-    return (
-        text is not None
-        and len(text) < _LONGEST_SIDE_TITLE
-        and _SIDE_TITLE.fullmatch(text.lower()) is not None
-    )
+    return text is not None and is_side_title_text(text)
+
+
+def is_side_title_text(text: str) -> bool:
+    """True for the whole title of a section that says nothing about the matter itself."""
+    return len(text) < _LONGEST_SIDE_TITLE and _SIDE_TITLE.fullmatch(text.lower()) is not None

@@ -51,6 +51,8 @@ APPARATUS: Final = frozenset(
 )
 LEFT_OUT: Final = tuple(sorted(WITH_CAPTION | FORMULAS | APPARATUS))
 
+_NEVER_READ: Final = ("ref-list", "table", "contrib-group")
+"""Not even notes."""
 _ONE_AFTER_THE_OTHER = frozenset({"p", "attrib", "verse-line", "subtitle"})
 _SET_APART = frozenset(
     {
@@ -73,13 +75,15 @@ _lowered = lru_cache(maxsize=4096)(subscript)
 _CLOSE_UP = tuple(".,;:)]?!%’”")
 
 
-def paragraphs(holder: Any, captions: bool = False, glued_marks: bool = True) -> list[str]:
+def paragraphs(holder: Any, captions: bool = False) -> list[str]:
     """The paragraphs below `holder`, cleaned, none empty; `holder` is changed.
 
     Titles, list items (with their label if it has a letter or digit), quotations and boxed texts are paragraphs of their
-    own; footnotes and, if asked for, captions follow the paragraph that they stand in. `glued_marks` as in `citations`.
+    own; footnotes and, if asked for, captions follow the paragraph that they stand in.
     Raises UnknownEntityError.
     """
+    for element in list(holder.iterdescendants(*_NEVER_READ)):
+        set_text(element, "")
     _move_notes(holder)
     if captions:
         _move_captions(holder)
@@ -87,7 +91,7 @@ def paragraphs(holder: Any, captions: bool = False, glued_marks: bool = True) ->
         _leave_out(element)
     for entity in list(holder.iter(etree.Entity)):
         replace(entity, named_entity(entity.name))
-    drop_marks_standing_high(holder, glued_marks)
+    drop_marks_standing_high(holder)
     for element in reversed(list(holder.iterdescendants(*_RENDERED))):
         _render(element)
     text: bytes = etree.tostring(holder, method="text", encoding="utf-8", with_tail=False)

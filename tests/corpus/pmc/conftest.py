@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from megatron_bio import native
+from megatron_bio.corpus.pmc import article as article_module
+
 NAMESPACES = (
     'xmlns:xlink="http://www.w3.org/1999/xlink" xmlns:mml="http://www.w3.org/1998/Math/MathML" '
     'xmlns:ali="http://www.niso.org/schemas/ali/1.0/"'
@@ -75,3 +78,12 @@ def package(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(params=["compiled", "python"])
+def each_reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test is run with the compiled reader, if it is there, and with the one that defines what is right."""
+    if request.param == "python":
+        monkeypatch.setattr(article_module, "read_article", lambda content, captions: None)
+    elif native.compiled is None:
+        pytest.skip(f"no compiled parts: {native.reason}")

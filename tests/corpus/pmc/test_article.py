@@ -5,6 +5,8 @@ from lxml import etree
 
 from megatron_bio.corpus.pmc.article import Article, ArticleReader, UnusableArticle, to_document
 
+pytestmark = pytest.mark.usefixtures("each_reader")
+
 Make = Callable[..., bytes]
 HEADED = "<title>Abstract</title>"
 

@@ -6,6 +6,8 @@ import pytest
 
 from megatron_bio.corpus.pmc.article import Article, ArticleReader, UnusableArticle
 
+pytestmark = pytest.mark.usefixtures("each_reader")
+
 MATH = "<mml:math><mml:msup><mml:mi>E</mml:mi><mml:mn>2</mml:mn></mml:msup></mml:math>"
 BIBR = '<xref ref-type="bibr" rid="r">{}</xref>'
 
