@@ -22,7 +22,7 @@ from megatron_bio.corpus.building.split import SPLIT_NAMES
 from megatron_bio.corpus.work_folder import fingerprint
 
 MANIFEST = "manifest.json"
-FORMAT = 2
+FORMAT = 3
 """Changes whenever a new version of the program would make another corpus of the same inputs."""
 
 _NOT_IN_THE_RESULT: Final = frozenset(
