@@ -46,10 +46,7 @@ class Words:
     def of(cls, text: str) -> "Words":
         """From a normalised text."""
         lines = _SENTENCE_END.sub("\\1\n", text)
-        if lines.isascii():
-            lines = lines.lower()
-        else:
-            lines = _NO_WORD_BEYOND_ASCII.sub(" ", _without_case(lines))
+        lines = lines.lower() if lines.isascii() else _NO_WORD_BEYOND_ASCII.sub(" ", _without_case(lines))
         content = _SPACES.sub(b" ", lines.encode().translate(_WORDS_ONLY))
         return cls(_LINE_ENDS.sub(b"\n", content).strip())
 

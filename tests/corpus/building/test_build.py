@@ -90,7 +90,9 @@ def test_documents_manifest_and_reports_agree(
     for file in manifest["files"]:
         assert file["sha256"] == hashlib.sha256((corpus.path / file["file"]).read_bytes()).hexdigest()
     (source,) = manifest["inputs"]
-    assert source["sha256"] == hashlib.sha256(Path(source["file"]).read_bytes()).hexdigest()
+    assert source["file"] == "corpus-input.jsonl"
+    content = (corpus.path.parent / source["file"]).read_bytes()
+    assert (source["bytes"], source["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
     printed = capsys.readouterr().out
     assert "dropped: exact duplicate" in printed and f"wrote {corpus.path}" in printed
     assert not corpus.path.with_name("corpus.unfinished").exists()
@@ -127,6 +129,30 @@ def test_neither_workers_nor_blocks_change_a_byte(
         monkeypatch.setattr("megatron_bio.corpus.building.blocks.BLOCK_BYTES", block_bytes)
         parts = build(first, second, output=f"parts-{workers}", workers=workers)
         assert parts.bytes() == whole.bytes()
+
+
+def test_the_manifest_tells_the_inputs_apart_but_not_where_they_were(
+    build: Build, prose: Prose, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [Document(id=str(n), text=prose.text()).to_json() for n in range(3)]
+    made = []
+    for place in ("here", "there"):
+        paths = [tmp_path / place / name for name in ("a/x.jsonl", "b/x.jsonl", "b/y.jsonl")]
+        for path, line in zip(paths, lines, strict=True):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(line + b"\n")
+        paths[1].write_bytes(lines[1] + b"\n{\n")
+        with pytest.raises(IncompleteResultError, match=f"the first: {paths[1]}: line 2"):
+            build(*paths, output=f"of-{place}", on_error="keep")
+        made.append(Corpus(tmp_path / f"of-{place}"))
+    assert made[0].bytes() == made[1].bytes()
+    manifest = made[0].manifest
+    assert [source["file"] for source in manifest["inputs"]] == ["a/x.jsonl", "b/x.jsonl", "y.jsonl"]
+    assert manifest["losses"][0]["file"] == "b/x.jsonl"
+    assert str(tmp_path) not in (made[0].path / "manifest.json").read_text()
+    capsys.readouterr()
+    build(*paths, output="of-here", on_error="keep")
+    assert "is complete" in capsys.readouterr().out, "moved inputs are the same"
 
 
 def test_different_texts_with_one_id_are_kept_and_counted(
