@@ -27,8 +27,10 @@ from megatron_bio.description import NOT_COMPARED, Description, InspectionError,
 from megatron_bio.inspection_of_corpora import (
     describe_corpus,
     describe_documents,
+    describe_report,
     describe_unfinished,
     is_corpus,
+    is_report,
     is_unfinished,
 )
 from megatron_bio.tokens.describe import describe_indexed
@@ -37,8 +39,9 @@ from megatron_bio.tokens.sidecar import Sidecar, check_tokenizer, sidecar_path
 from megatron_bio.tokens.tokenizer import Tokenizer
 
 UNDERSTOOD = (
-    "documents (.jsonl, plain or compressed), a corpus (a folder made by corpus build), a tokenizer folder, token data (prefix, "
-    ".bin or .idx), a run's folder, a checkpoint (step-...), or an exported Hugging Face folder"
+    "documents (.jsonl, plain or compressed), a corpus (a folder made by corpus build), the report of an extraction "
+    "(.report.json), a tokenizer folder, token data (prefix, .bin or .idx), a run's folder, a checkpoint (step-...), or an "
+    "exported Hugging Face folder"
 )
 FILE_START_BYTES = 1 << 16
 PIPED_WIDTH = 120
@@ -98,6 +101,8 @@ def _describe_file(path: Path, options: InspectOptions) -> Description:
         start = file.read(FILE_START_BYTES)
     if b"[CLS]" in start.splitlines():
         return Description(kind="vocabulary", facts=_tokenizer_facts(path))
+    if is_report(start):
+        return describe_report(path, options.verify)
     if start.lstrip(b"\xef\xbb\xbf \r\n").startswith(b"{"):
         return describe_documents(path, options.verify)
     found = start[:40].decode("utf-8", errors="replace")

@@ -1,5 +1,7 @@
 """What `megatron-bio inspect` says of documents, of a corpus built from them, and of what an interrupted run left."""
 
+import hashlib
+import re
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
@@ -7,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from megatron_bio.corpus.built_corpus import MANIFEST, BuiltCorpus
+from megatron_bio.corpus.built_corpus import MANIFEST, BuiltCorpus, read_json_object
 from megatron_bio.corpus.document import read_documents
 from megatron_bio.corpus.work_folder import SUFFIX
 from megatron_bio.description import NOT_COMPARED, Description, verdict
@@ -54,7 +56,7 @@ def describe_documents(path: Path, whole: bool) -> Description:
 
 
 def describe_corpus(path: Path, verify: bool) -> Description:
-    """What the manifest says; with `verify` every file is compared with its size and sha256."""
+    """What the manifest says, and whether the files in it and no other shards are there; with `verify` also their sha256."""
     corpus = BuiltCorpus.read(path)
     manifest = corpus.manifest
     splits: Mapping[str, Mapping[str, Any]] = manifest["splits"]
@@ -78,9 +80,50 @@ def describe_corpus(path: Path, verify: bool) -> Description:
         "files": len(corpus.files),
         "bytes_on_disk": sum(file.bytes for file in corpus.files),
     }
-    problems = tuple(corpus.problems()) if verify else ()
+    problems = tuple(corpus.problems(read=verify))
     facts["checksums"] = verdict(problems) if verify else NOT_COMPARED
+    if problems:
+        facts["problems"] = len(problems)
     return Description(kind="corpus", facts=facts, problems=problems)
+
+
+def is_report(start: bytes) -> bool:
+    """Whether a file that begins so is the report of an extraction, told from documents, which have one object a line."""
+    return re.match(rb'\s*\{\s*"output": "[^\n]*",\n\s*"sha256":', start) is not None
+
+
+def describe_report(path: Path, verify: bool) -> Description:
+    """What an `extract` verb left out and why; with `verify` the documents beside it are compared with their sha256."""
+    report = read_json_object(path)
+    output = path.parent / Path(str(report.get("output"))).name
+    losses = report.get("losses")
+    counts = (
+        "files",
+        "records_read",
+        "kept",
+        "replaced",
+        "deleted",
+        "deletions_listed",
+        "words",
+        "characters",
+    )
+    facts: dict[str, Any] = {
+        "report_on": output.name,
+        "output_is_there": output.is_file(),
+        **{name: report[name] for name in counts if name in report},
+        "skipped": report.get("skipped", {}),
+        "places_of_damage_in_the_inputs": len(losses) if isinstance(losses, list) else 0,
+    }
+    problems: tuple[str, ...] = ()
+    if verify and output.is_file():
+        with output.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != report.get("sha256"):
+            problems = (f"{output}: sha256 differs from the one in {path.name}",)
+    elif verify:
+        problems = (f"{output}: expected the documents that {path.name} is about, found no such file",)
+    facts["checksums"] = verdict(problems) if verify else NOT_COMPARED
+    return Description(kind="report of an extraction", facts=facts, problems=problems)
 
 
 def describe_unfinished(path: Path) -> Description:

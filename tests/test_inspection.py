@@ -13,9 +13,11 @@ from tokenizers import Tokenizer as Core
 
 from megatron_bio import inspection_of_corpora
 from megatron_bio.config.errors import ConfigurationError, UserError
+from megatron_bio.config.extract_text import ExtractTextOptions
 from megatron_bio.config.inspect import InspectOptions
 from megatron_bio.config.tokens import PreprocessOptions
 from megatron_bio.corpus.document import Document, DocumentWriter
+from megatron_bio.corpus.text.extract import extract_text
 from megatron_bio.description import InspectionError
 from megatron_bio.inspection import inspect
 from megatron_bio.tokens.preprocess import preprocess
@@ -172,6 +174,50 @@ def test_corpus_is_compared_with_its_manifest(corpus: Path, capsys: pytest.Captu
     (corpus / "manifest.json").write_text("{}")
     with pytest.raises(UserError, match="expected the manifest of a corpus"):
         shown(corpus, capsys)
+
+
+def test_corpus_is_compared_with_its_folder_without_being_read(
+    corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shard = corpus / "train" / "documents-00000.jsonl.zst"
+    (corpus / "train" / "notes.txt").write_text("mine")
+    assert described(corpus, capsys)["kind"] == "corpus"
+    stray = corpus / "test" / "documents-00007.jsonl.zst"
+    stray.parent.mkdir()
+    stray.write_bytes(shard.read_bytes())
+    for verify in (False, True):
+        with pytest.raises(InspectionError, match=r"documents-00007\.jsonl\.zst: expected only shards"):
+            inspect(InspectOptions(path=corpus, verify=verify))
+    stray.unlink()
+    content = shard.read_bytes()
+    shard.write_bytes(content[:-1])
+    with pytest.raises(InspectionError, match=f"expected {len(content)} bytes, found {len(content) - 1}"):
+        inspect(InspectOptions(path=corpus))
+    shard.unlink()
+    with pytest.raises(InspectionError, match="cannot be read: No such file"):
+        inspect(InspectOptions(path=corpus))
+    assert "problems 1" in " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
+def test_report_of_an_extraction(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl.zst"
+    source.write_text('{"text": "Some words."}\n{"text": null}\n')
+    extract_text(ExtractTextOptions(inputs=[str(source)], output=output))
+    report = output.with_name("out.jsonl.zst.report.json").rename(tmp_path / "misnamed")
+    capsys.readouterr()
+    found = described(report, capsys)
+    assert (found["kind"], found["report_on"]) == ("report of an extraction", "out.jsonl.zst")
+    assert (found["records_read"], found["kept"], found["skipped"]) == (2, 1, {"no text": 1})
+    assert "no text 1" in shown(report, capsys)
+    assert described(report, capsys, verify=True)["checksums"] == "all right"
+    output.write_bytes(b"other")
+    with pytest.raises(InspectionError, match=r"out\.jsonl\.zst: sha256 differs from the one in misnamed"):
+        inspect(InspectOptions(path=report, verify=True))
+    output.unlink()
+    capsys.readouterr()
+    assert described(report, capsys)["output_is_there"] is False
+    with pytest.raises(InspectionError, match="found no such file"):
+        inspect(InspectOptions(path=report, verify=True))
 
 
 def test_what_an_interrupted_run_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,8 +17,9 @@ class BuildCorpusOptions:
 
     inputs: list[str]
     """Documents files or glob patterns (JSONL, plain or compressed); may be given without the flag. Of copies with
-    the same words the first is kept, but an article before anything else; of near duplicates the longest text, articles
-    first; a document made of copied sentences is dropped for those before it, and articles come before all else."""
+    the same letters and digits the first is kept, but an article before anything else; of near duplicates the longest
+    text, of about equally long ones the first, articles before all else; a document made of copied sentences is dropped
+    for those before it, and articles come before all else."""
     output: Path
     """Folder to make; manifest.json in it is written last and vouches for the rest."""
     benchmarks: list[str] = field(default_factory=list)

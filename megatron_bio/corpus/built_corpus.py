@@ -10,6 +10,7 @@ from typing import Any, Self
 from megatron_bio.corpus.errors import CorpusError
 
 MANIFEST = "manifest.json"
+SHARDS = "*.jsonl*"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,12 +22,19 @@ class CorpusFile:
     bytes: int
     sha256: str
 
-    def problem(self) -> str | None:
-        """What is wrong with it, after reading all of it; None if it is as it was written."""
+    def size_problem(self) -> str | None:
+        """Whether it is missing or has another size; None if not. It is not read."""
         try:
             size = self.path.stat().st_size
-            if size != self.bytes:
-                return f"{self.path}: expected {self.bytes:,} bytes, found {size:,}"
+        except OSError as error:
+            return f"{self.path}: cannot be read: {error.strerror}"
+        return None if size == self.bytes else f"{self.path}: expected {self.bytes:,} bytes, found {size:,}"
+
+    def problem(self) -> str | None:
+        """What is wrong with it, after reading all of it; None if it is as it was written."""
+        if found := self.size_problem():
+            return found
+        try:
             with self.path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
@@ -66,9 +74,19 @@ class BuiltCorpus:
             ) from error
         return cls(folder=folder, manifest=manifest, files=tuple(files))
 
-    def problems(self) -> list[str]:
-        """What is wrong with its files, after reading them all."""
-        return [problem for file in self.files if (problem := file.problem()) is not None]
+    def problems(self, read: bool) -> list[str]:
+        """Files that are missing or of another size, shards that are not its own, and with `read` files of other content.
+
+        A shard that the manifest does not name would be read by whoever reads `train/*.jsonl.zst`.
+        """
+        found = [file.problem() if read else file.size_problem() for file in self.files]
+        own = {file.path for file in self.files}
+        folders = sorted({self.folder / split for split in self.manifest["splits"]})
+        strangers = [path for folder in folders for path in sorted(folder.glob(SHARDS)) if path not in own]
+        return [problem for problem in found if problem is not None] + [
+            f"{path}: expected only shards that {MANIFEST} names in this folder; move it out"
+            for path in strangers
+        ]
 
 
 def _file(folder: Path, split: str, description: Mapping[str, Any]) -> CorpusFile:

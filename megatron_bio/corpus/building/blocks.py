@@ -23,9 +23,9 @@ class InputFile:
     sha256: str
 
     @property
-    def description(self) -> dict[str, object]:
-        """For the manifest."""
-        return {"file": str(self.path), "bytes": self.bytes, "sha256": self.sha256}
+    def identity(self) -> dict[str, object]:
+        """What documents depend on: where there is no id or source the name of the file stands, but never its folder."""
+        return {"file": self.path.name, "bytes": self.bytes, "sha256": self.sha256}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from megatron_bio.corpus.building.normalise import ABSTRACT_LINES
 from megatron_bio.corpus.building.tables import ABSTRACT, OTHER_ID, PMCID, PMID, RECORD, TEXT, Keys
 from megatron_bio.corpus.building.word_hashes import Hashes, Words
 from megatron_bio.corpus.document import Document
+from megatron_bio.corpus.identifiers import pmcid_of, pmid_of
 
 LEAST_SENTENCE_WORDS = 8
 SHINGLE_WORDS = 3
@@ -62,7 +63,6 @@ class KeyCollector:
 
     def _add_links(self, document: Document, text_key: int, number: int) -> None:
         """What ties an abstract to the article that it stands in."""
-        meta = document.meta
         if is_article(document):
             abstract = abstract_of(document)
             if abstract is None:  # it is not known to be without one
@@ -75,10 +75,10 @@ class KeyCollector:
             self.keys[ABSTRACT].append((text_key, number))
             if not document.id.startswith("pubmed:") and document.source != "pubmed":
                 return
-        if isinstance(pmid := meta.get("pmid"), int):
+        if pmid := pmid_of(document):
             self.keys[PMID].append((_hash(str(pmid)), number))
-        if isinstance(pmcid := meta.get("pmcid"), str):
-            self.keys[PMCID].append((_hash(pmcid.upper()), number))
+        if pmcid := pmcid_of(document):
+            self.keys[PMCID].append((_hash(pmcid), number))
 
 
 def is_article(document: Document) -> bool:

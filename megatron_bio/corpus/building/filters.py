@@ -10,6 +10,8 @@ from megatron_bio.corpus.building.language import is_wanted
 from megatron_bio.corpus.document import Document
 
 _ASCII_LETTERS = bytes(ord(letter) for letter in string.ascii_letters)
+MOST_SEQUENCES = 0.5
+_SEQUENCES = re.compile(r"(?<![^\W\d_])(?:[ACGTUN]+|[acgtun]+|[A-Za-z]{30,})(?![^\W\d_])")
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
 
 
@@ -37,12 +39,27 @@ class Filters:
         if 0 < options.maximum_words < words:
             return f"more than {options.maximum_words} words"
         if not is_wanted(text, meta.get("languages"), options.languages):
-            return "other language"
+            return self._reason_of_strangeness(text)
         if symbol_fraction(text) > options.symbol_fraction:
             return "mostly numbers and symbols"
         if repeated_fraction(text) > options.repeated_fraction:
             return "repeated lines"
         return ""
+
+    def _reason_of_strangeness(self, text: str) -> str:
+        """Why a text is in none of the wanted languages: what is no language at all would be told as some language."""
+        if symbol_fraction(text) > self.options.symbol_fraction:
+            return "mostly numbers and symbols"
+        return "mostly sequences" if sequence_fraction(text) > MOST_SEQUENCES else "other language"
+
+
+def sequence_fraction(text: str) -> float:
+    """The part of the letters of a text that stand in words of bases (`ACGT`, `acgu`), or in words too long for any language.
+
+    These are of ASCII only, since Chinese has no spaces: sequences of proteins, and what was glued together.
+    """
+    letters = sum(map(str.isalpha, text))
+    return sum(len(match[0]) for match in _SEQUENCES.finditer(text)) / max(1, letters)
 
 
 def symbol_fraction(text: str) -> float:

@@ -3,7 +3,8 @@
 import hashlib
 import json
 import unicodedata
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +23,7 @@ from megatron_bio.corpus.building.split import SPLIT_NAMES
 from megatron_bio.corpus.work_folder import fingerprint
 
 MANIFEST = "manifest.json"
-FORMAT = 2
+FORMAT = 3
 """Changes whenever a new version of the program would make another corpus of the same inputs."""
 
 _NOT_IN_THE_RESULT: Final = frozenset(
@@ -58,7 +59,7 @@ class Recipe:
 
     def fingerprint(self) -> str:
         """Of the whole."""
-        return fingerprint({**self.part_identity(), "inputs": [file.description for file in self.inputs]})
+        return fingerprint({**self.part_identity(), "inputs": [file.identity for file in self.inputs]})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,14 +95,14 @@ def describe(recipe: Recipe, result: Result, corpus: Path) -> bytes:
         "options": recipe.described_options(),
         "shingle_words": SHINGLE_WORDS,
         "least_sentence_words": LEAST_SENTENCE_WORDS,
-        "inputs": [file.description for file in recipe.inputs],
+        "inputs": _inputs(recipe.inputs),
         "benchmarks": recipe.contamination.summary() if recipe.contamination else [],
         "read": named(result.read.total()),
         "kept": named(result.kept.total()),
         "dropped": {reason: named(amounts) for reason, amounts in result.dropped.by_reason().items()},
         "kept_with_the_id_of_another": asdict(result.repeated_ids),
         "sources": _sources(result),
-        "losses": result.losses,
+        "losses": _losses(recipe.inputs, result.losses),
         "splits": {name: _split(name, result.shards) for name in SPLIT_NAMES},
         "files": [_file(corpus, name) for name in result.other_files],
     }
@@ -126,6 +127,29 @@ def is_whole(corpus: Path, manifest: dict[str, Any]) -> bool:
     return all(
         (path := corpus / file["file"]).is_file() and path.stat().st_size == file["bytes"] for file in files
     )
+
+
+def _inputs(inputs: Sequence[InputFile]) -> list[dict[str, object]]:
+    names = telling_names([file.path for file in inputs])
+    return [file.identity | {"file": names[file.path]} for file in inputs]
+
+
+def _losses(inputs: Sequence[InputFile], losses: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    names = {str(path): name for path, name in telling_names([file.path for file in inputs]).items()}
+    return [{**loss, "file": names[loss["file"]]} for loss in losses]
+
+
+def telling_names(paths: Sequence[Path]) -> dict[Path, str]:
+    """For each path its name, with as many of its folders as tell it from the others: `a/x.jsonl` and `b/x.jsonl`, or `x.jsonl`."""
+    names: dict[Path, str] = {}
+    length = 1
+    while len(names) < len(paths):
+        endings = {path: "/".join(path.absolute().parts[-length:]) for path in paths if path not in names}
+        counts = Counter(endings.values())
+        whole = {path for path in endings if length >= len(path.absolute().parts)}
+        names |= {path: end for path, end in endings.items() if counts[end] == 1 or path in whole}
+        length += 1
+    return names
 
 
 def _sources(result: Result) -> dict[str, object]:

@@ -1,7 +1,8 @@
 """Near duplicates: documents whose MinHash signatures agree in at least the asked part of their numbers.
 
 Documents that share a band are compared; those found alike, directly or through others, form a cluster. In a cluster articles
-come first, then longer texts, then earlier ones; in this order each document is kept unless it is alike to one already kept.
+come first, then longer texts, and of texts of about equal length the earlier; in this order each document is kept unless it is
+alike to one already kept.
 So every dropped document resembles a kept one by itself, not only through a chain of others.
 """
 
@@ -19,6 +20,8 @@ from megatron_bio.corpus.workers import map_in_order
 
 COMPARED_AT_ONCE = 1 << 16
 """Pairs whose signatures are in memory at the same time: 64 MB."""
+EQUAL_LENGTH = 0.95
+"""Texts of which the shorter has this part of the words of the longer, or more, are of about equal length."""
 
 Pairs = NDArray[np.int64]
 """[pairs, 2]"""
@@ -80,7 +83,10 @@ def drop_near_duplicates(
     documents, ends = np.unique(pairs, return_inverse=True)
     clusters = _connected(ends.reshape(-1, 2), len(documents))
     words = collection.values("words", documents).astype(np.int64)
-    order = np.lexsort((documents, -words, ~article[documents], clusters))
+    others = ~article[documents]
+    order = np.lexsort((-words, others, clusters))
+    lengths = _steps_of_length(words[order], clusters[order] * 2 + others[order])
+    order = order[np.lexsort((documents[order], lengths))]
     found_all = _choose(collection, documents[order], clusters[order], similarity)
     verdicts.drop(
         NEAR,
@@ -88,6 +94,20 @@ def drop_near_duplicates(
         np.array(found_all.of, np.int64),
         np.array(found_all.similarity, np.float32),
     )
+
+
+def _steps_of_length(words: Numbers, groups: Numbers) -> Numbers:
+    """Numbers for texts in the order of group, then falling length: equal for those of a group that are of about equal length.
+
+    A step ends where a text is shorter than its longest by more than `EQUAL_LENGTH` allows.
+    """
+    steps = np.empty(len(words), np.int64)
+    step, least, before = -1, 0.0, -1
+    for index, (count, group) in enumerate(zip(words.tolist(), groups.tolist(), strict=True)):
+        if group != before or count < least:
+            step, least, before = step + 1, EQUAL_LENGTH * count, group
+        steps[index] = step
+    return steps
 
 
 def _choose(collection: Collection, documents: Numbers, clusters: Numbers, similarity: float) -> _Found:

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 
 from megatron_bio.corpus.document import Document
+from megatron_bio.corpus.identifiers import pmcid_of, pmid_of
 
 SPLIT_NAMES = ("train", "validation", "test")
 
@@ -13,7 +14,7 @@ def split_of(document: Document, fractions: Sequence[float]) -> int:
 
     The hash is of the PMCID where there is one, so that an abstract and its article are on the same side: most articles of
     PMC state no PMID, but PubMed states the PMCID of each abstract whose article is there. Else it is of the PMID, else of
-    the id. An abstract that states only its PMID can thus be on another side than its article.
+    the id. An abstract that states only its PMID can thus be on another side than an article with a PMCID.
     """
     digest = hashlib.blake2b(_name(document).encode(), digest_size=8, person=b"corpus-split").digest()
     draw = int.from_bytes(digest, "big") / 2**64
@@ -27,7 +28,7 @@ def split_of(document: Document, fractions: Sequence[float]) -> int:
 
 
 def _name(document: Document) -> str:
-    pmid, pmcid = document.meta.get("pmid"), document.meta.get("pmcid")
-    if isinstance(pmcid, str) and pmcid:
-        return f"pmc:{pmcid.upper()}"
-    return f"pubmed:{pmid}" if isinstance(pmid, int) else document.id
+    if pmcid := pmcid_of(document):
+        return f"pmc:{pmcid}"
+    pmid = pmid_of(document)
+    return f"pubmed:{pmid}" if pmid else document.id

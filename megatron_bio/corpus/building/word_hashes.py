@@ -7,6 +7,7 @@ mixed. It depends on the words alone, on any machine.
 
 import hashlib
 import re
+import unicodedata
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -44,15 +45,14 @@ class Words:
     @classmethod
     def of(cls, text: str) -> "Words":
         """From a normalised text."""
-        lines = _SENTENCE_END.sub("\\1\n", text).casefold()
-        if not lines.isascii():
-            lines = _NO_WORD_BEYOND_ASCII.sub(" ", lines)
+        lines = _SENTENCE_END.sub("\\1\n", text)
+        lines = lines.lower() if lines.isascii() else _NO_WORD_BEYOND_ASCII.sub(" ", _without_case(lines))
         content = _SPACES.sub(b" ", lines.encode().translate(_WORDS_ONLY))
         return cls(_LINE_ENDS.sub(b"\n", content).strip())
 
     def digest(self) -> tuple[int, int]:
-        """128 bits of all words, wherever sentences end."""
-        digest = hashlib.blake2b(self.content.replace(b"\n", b" "), digest_size=16).digest()
+        """128 bits of all letters and digits, wherever words and sentences end: `1,000` is `1000`, `anti-body` `antibody`."""
+        digest = hashlib.blake2b(self.content.translate(None, b" \n"), digest_size=16).digest()
         return int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:], "big")
 
     def shingles(self, length: int) -> Hashes:
@@ -105,6 +105,11 @@ def mixed(values: Hashes) -> Hashes:
 def _substrings(prefix: Hashes, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> Hashes:
     inverse = _powers(pow(BASE, -1, 2**64), len(prefix))
     return mixed((prefix[ends] - prefix[starts]) * inverse[starts])
+
+
+def _without_case(text: str) -> str:
+    """The same for a text and its capitals, also where these are other letters (`ß` and `SS`, `ﬁ` and `FI`, `ı` and `I`)."""
+    return unicodedata.normalize("NFC", text.upper()).casefold()
 
 
 @cache

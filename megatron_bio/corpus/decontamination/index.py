@@ -4,7 +4,6 @@ A document is contaminated when its PMID is one of a benchmark, or when its titl
 benchmark's item, as in GPT-3 (Brown et al. 2020, appendix C); of an item that is shorter, all of its words, from 8 on.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,17 +15,16 @@ from megatron_bio.corpus.decontamination.read import read_benchmark
 from megatron_bio.corpus.decontamination.words import readings
 from megatron_bio.corpus.document import Document
 from megatron_bio.corpus.errors import CorpusError
+from megatron_bio.corpus.identifiers import pmid_of
 from megatron_bio.corpus.work_folder import fingerprint
 
-RULE: Final = 1
+RULE: Final = 2
 """Raise it with every change of what is found, so that no result of an earlier rule is taken up."""
 SHORTEST_ITEM: Final = 8
 SHORTEST_RUN: Final = 4
 LONGEST_NAME: Final = 100
 BY_PMID: Final = "PMID of a benchmark"
 BY_TEXT: Final = "text of a benchmark"
-
-_OWN_ID = re.compile(r"pubmed:([1-9][0-9]{0,9})")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,8 +89,8 @@ class ContaminationIndex:
 
     def match(self, document: Document) -> Match | None:
         """Why the document is contaminated, by its PMID or else by the first run in its text; None if it is not."""
-        pmid = _pmid(document)
-        if pmid in self._pmids:
+        pmid = pmid_of(document)
+        if pmid is not None and pmid in self._pmids:
             return self._match(BY_PMID, self._pmids[pmid])
         for words in readings(f"{document.title}\n{document.text}"):
             owner = self._runs.find(words)
@@ -115,15 +113,6 @@ class ContaminationIndex:
                 if len(words) >= self._ngram:
                     found |= builder.add(words, owner)
         return found
-
-
-def _pmid(document: Document) -> int:
-    """The PMID that a document gives; 0 if none."""
-    pmid = document.meta.get("pmid")
-    if isinstance(pmid, int | str) and str(pmid).isascii() and str(pmid).isdigit():
-        return int(pmid)
-    match = _OWN_ID.fullmatch(document.id)
-    return int(match[1]) if match else 0
 
 
 def _printable(name: str) -> str:

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from megatron_bio.corpus.decontamination.benchmark import BenchmarkFile, BenchmarkItem
+from megatron_bio.corpus.decontamination.benchmark import BenchmarkFile, BenchmarkItem, shown
 from megatron_bio.corpus.decontamination.json_fields import Fields, is_complete_object, parsed_json
 from megatron_bio.corpus.decontamination.records import record_item, records_format
+from megatron_bio.corpus.identifiers import as_pmid
 
 Reader = Callable[[Fields], Iterator[BenchmarkItem]]
 
@@ -26,6 +27,8 @@ def read_json(file: BenchmarkFile) -> tuple[str, list[BenchmarkItem]]:
     if objects:
         return records_format(objects[0]), [record_item(fields) for fields in objects]
     content = parsed_json(file, file.text, 1)
+    if isinstance(content, list) and content and not isinstance(content[0], dict):
+        return "PMID list", [_listed_pmid(file, index, value) for index, value in enumerate(content)]
     fields = Fields(file, "", {"articles": content} if isinstance(content, list) else content)
     for key, (name, read) in FORMS.items():
         if key in fields.values:
@@ -33,6 +36,16 @@ def read_json(file: BenchmarkFile) -> tuple[str, list[BenchmarkItem]]:
     if fields.values and all(_PMID.fullmatch(key) for key in fields.values):
         return "PubMedQA", [_pubmedqa(fields, pmid) for pmid in fields.values]
     return records_format(fields), [record_item(fields)]
+
+
+def _listed_pmid(file: BenchmarkFile, index: int, value: object) -> BenchmarkItem:
+    """An entry of a list that is no list of objects."""
+    pmid = as_pmid(value)
+    if pmid is None:
+        raise file.damaged(
+            f"entry {index + 1} of the list", f"a PMID, as in a list of PMIDs, found {shown(value)}"
+        )
+    return BenchmarkItem(name=f"PMID {pmid}", pmids=(pmid,))
 
 
 def _lines_of_objects(file: BenchmarkFile) -> list[Fields]:

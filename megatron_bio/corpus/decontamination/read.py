@@ -19,9 +19,9 @@ from megatron_bio.corpus.decontamination.text_formats import (
 from megatron_bio.corpus.errors import CorpusError, DamagedFileError
 
 UNDERSTOOD = (
-    "a list of PMIDs, one a line; a table with the PMID in its first column (ChemProt); PubTator (BC5CDR, NCBI-disease); "
-    "IOB or CoNLL, a token and its tag a line; BioC as XML or JSON; BioASQ, SQuAD and PubMedQA JSON; MedQA, MedMCQA and "
-    "other JSON or JSONL with texts or PMIDs under keys such as 'text', 'question', 'pmid'"
+    "a list of PMIDs, one a line or in JSON; a table with the PMID in its first column (ChemProt); PubTator (BC5CDR, "
+    "NCBI-disease); IOB or CoNLL, a token and its tag a line; BioC as XML or JSON; BioASQ, SQuAD and PubMedQA JSON; MedQA, "
+    "MedMCQA and other JSON or JSONL with texts or PMIDs under keys such as 'text', 'question', 'pmid'"
 )
 
 
@@ -53,7 +53,7 @@ def _read(file: BenchmarkFile) -> tuple[str, Iterable[BenchmarkItem]]:
         return "BioC XML", read_bioc_xml(file)
     if is_pubtator(first):
         return "PubTator", read_pubtator(file)
-    if is_pmid_list(first.partition("#")[0].strip()):
+    if is_pmid_list(first):
         return "PMID list", read_pmid_list(file)
     if is_table(first):
         return "table with PMIDs", read_table(file)

@@ -6,6 +6,7 @@ from typing import Final
 
 from megatron_bio.corpus.decontamination.benchmark import BenchmarkItem
 from megatron_bio.corpus.decontamination.json_fields import Fields
+from megatron_bio.corpus.identifiers import as_pmid
 
 WHOLE_KEYS: Final = (
     "question",
@@ -22,9 +23,8 @@ TEXT_KEYS: Final = (
     *("long_answer", "options", "choices", "opa", "opb", "opc", "opd", "ope"),
 )
 TOKEN_KEYS: Final = ("tokens", "words")
-PMID_KEYS: Final = ("pmid", "pubmed_id", "pubmedid", "pubid")
+PMID_KEYS: Final = ("pmid", "pmids", "pubmed_id", "pubmedid", "pubid")
 
-_PMID = re.compile(r"(?:pubmed:|pmid:\s*)?([1-9][0-9]{0,8})", re.IGNORECASE)
 _OWN_ID = re.compile(r"pubmed:([1-9][0-9]{0,8})")
 
 
@@ -78,9 +78,10 @@ def _pmids(values: dict[str, object]) -> Iterator[int]:
     holders = [values, meta] if isinstance(meta, dict) else [values]
     for holder in holders:
         for key in PMID_KEYS:
-            match = _PMID.fullmatch(str(holder.get(key, "")).strip())
-            if match:
-                yield int(match[1])
+            value = holder.get(key)
+            for one in value if isinstance(value, list) else [value]:
+                if pmid := as_pmid(one):
+                    yield pmid
     match = _OWN_ID.fullmatch(str(values.get("id", "")))
     if match:
         yield int(match[1])

@@ -4,11 +4,10 @@ import re
 from collections.abc import Iterator
 
 from megatron_bio.corpus.decontamination.benchmark import BenchmarkFile, BenchmarkItem, shown
+from megatron_bio.corpus.identifiers import as_pmid
 
 WORDS_OF_A_TEXT = 8
-_PMID_LINE = re.compile(
-    r"(?:pmid\s*:?\s*|pubmed:|https?://\S*pubmed\S*?/)?([1-9][0-9]{0,8})/?", re.IGNORECASE
-)
+_PMID_HEAD = re.compile(r"pmids?|pubmed[ _]?ids?", re.IGNORECASE)
 _PUBTATOR_TEXT = re.compile(r"([1-9][0-9]{0,8})\|([ta])\|(.*)")
 _PUBTATOR_MARK = re.compile(r"([1-9][0-9]{0,8})\t.*")
 _TABLE_HEAD = re.compile(r"(?:pmid|pubmed[ _]?id|#pmid)\t.*", re.IGNORECASE)
@@ -18,20 +17,29 @@ _DOCUMENT_MARKS = ("-DOCSTART-", "###MEDLINE:")
 
 
 def is_pmid_list(line: str) -> bool:
-    """`12345678`, `PMID: 12345678`, an address of PubMed."""
-    return _PMID_LINE.fullmatch(line) is not None
+    """`12345678`, `PMID: 12345678`, an address of PubMed; or the head of such a list, `pmid`."""
+    entry = _entry(line)
+    return as_pmid(entry) is not None or _PMID_HEAD.fullmatch(entry) is not None
 
 
 def read_pmid_list(file: BenchmarkFile) -> Iterator[BenchmarkItem]:
-    """One PMID a line; what follows a # is a comment."""
+    """One PMID a line, perhaps under a head; what follows a # is a comment."""
+    is_first = True
     for number, line in file.lines():
-        entry = line.partition("#")[0].strip()
+        entry = _entry(line)
         if not entry:
             continue
-        match = _PMID_LINE.fullmatch(entry)
-        if match is None:
+        pmid = as_pmid(entry)
+        if pmid is not None:
+            yield BenchmarkItem(name=f"PMID {pmid}", pmids=(pmid,))
+        elif not (is_first and _PMID_HEAD.fullmatch(entry)):
             raise file.damaged(f"line {number}", f"a PMID, found {shown(entry)}")
-        yield BenchmarkItem(name=f"PMID {match[1]}", pmids=(int(match[1]),))
+        is_first = False
+
+
+def _entry(line: str) -> str:
+    """Without comment and quotation marks, which tables written by programs have."""
+    return line.partition("#")[0].strip().strip("\"'")
 
 
 def is_table(line: str) -> bool:

@@ -49,9 +49,17 @@ def edited(text: str, words: int, seed: int = 1) -> str:
 
 def test_exact_copies_differ_in_case_punctuation_and_space_only(build: Build, prose: Prose) -> None:
     text = prose.text()
+    text = f"{text} In 1,000 rats, 2,3-diol ﬁts Straße, naïve, well-fed."
     loud = re.sub(r"[.]", " ;", text).upper().replace(" ", "  ")
-    corpus = build(document("a", text), document("b", loud), document("c", prose.text()), document("d", text))
-    assert corpus.copies() == {"b": (EXACT, "a"), "d": (EXACT, "a")}
+    without_commas = text.upper().replace(",", "")
+    corpus = build(
+        document("a", text),
+        document("b", loud),
+        document("c", prose.text()),
+        document("d", text),
+        document("e", without_commas),
+    )
+    assert corpus.copies() == {"b": (EXACT, "a"), "d": (EXACT, "a"), "e": (EXACT, "a")}
     assert corpus.ids() == {"a", "c"}
 
 
@@ -127,7 +135,7 @@ def test_articles_are_kept_before_anything_else(build: Build, prose: Prose) -> N
 
 def test_of_near_duplicates_the_longest_is_kept_else_the_first(build: Build, prose: Prose) -> None:
     text = prose.text()
-    longer = f"{text} Added at the end."
+    longer = f"{text} Added at the end of the text so that it is clearly longer."
     corpus = build(
         document("a", edited(text, 2)), document("b", longer), document("c", edited(text, 2, seed=2))
     )
@@ -135,6 +143,9 @@ def test_of_near_duplicates_the_longest_is_kept_else_the_first(build: Build, pro
     assert all(0.6 <= line["similarity"] < 1 for line in corpus.lines("copies.jsonl.zst"))
     corpus = build(document("a", edited(text, 2)), document("b", text), output="second")
     assert corpus.copies() == {"b": (NEAR, "a")}
+    about_as_long = f"{text} Two more words."
+    corpus = build(document("a", edited(text, 2)), document("b", about_as_long), output="third")
+    assert corpus.copies() == {"b": (NEAR, "a")}, "of about equal length the earlier"
 
 
 def test_each_near_duplicate_resembles_the_kept_one_itself(build: Build, prose: Prose) -> None:

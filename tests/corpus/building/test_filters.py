@@ -1,5 +1,6 @@
 """Each filter drops what it is for and leaves what only looks like it."""
 
+import random
 from typing import Any
 
 import pytest
@@ -103,6 +104,29 @@ def test_symbols_and_repeated_lines() -> None:
     assert reason(repeated) == "repeated lines"
     assert reason(repeated, repeated_fraction=1.0) == ""
     assert repeated_fraction("ab\ncd\nab") == 2 / 8
+
+
+def test_what_is_no_language_is_not_told_as_another_language() -> None:
+    chooser = random.Random(1)
+
+    def words(letters: str, length: int, count: int) -> str:
+        return " ".join("".join(chooser.choices(letters, k=length)) for _ in range(count))
+
+    title = "Clone A1, primers and amplicon: "
+    for sequence in (
+        words("ACGT", 10, 60),
+        words("acgu", 3, 100),
+        words("ACDEFGHIKLMNPQRSTVWY", 60, 20),
+        "\n".join(f"{n} {words('acgt', 10, 6)}" for n in range(1, 600, 60)),
+    ):
+        assert reason(title + sequence) == "mostly sequences"
+        assert reason(title + sequence, languages=["any"]) == ""
+    assert reason("P < 0.05, p = 0.013, OR 1.2 (95% CI 0.9-1.4); " * 8) == "mostly numbers and symbols"
+    german = (
+        "Die Wirkung des Mittels auf das Herz wurde an Ratten und Mäusen untersucht, die Zucker bekamen. " * 2
+    )
+    chinese = "本研究 探讨了 该药物对 大鼠 心脏的 影响 " * 8
+    assert reason(german) == reason(chinese) == reason(german.upper()) == "other language"
 
 
 def test_language_of_the_text_counts() -> None:

@@ -22,16 +22,19 @@ def test_an_abstract_and_its_article_are_on_the_same_side() -> None:
         abstract = Document(id=f"pubmed:{number}", text="a", meta={"pmid": number, "pmcid": pmcid})
         article = Document(id=f"pmc:{pmcid}", text="b", meta={"pmcid": pmcid})
         with_both = Document(id=f"x:{number}", text="c", meta={"pmid": number, "pmcid": pmcid.lower()})
-        without = Document(id=f"pmc:{pmcid}", text="d")
-        sides = {split_of(document, FRACTIONS) for document in (abstract, article, with_both, without)}
+        without = Document(id=f"pmc:{pmcid}", text="d", meta={"pmid": number})
+        number_only = Document(id=f"y:{number}", text="e", meta={"pmcid": number + 7})
+        documents = (abstract, article, with_both, without, number_only)
+        sides = {split_of(document, FRACTIONS) for document in documents}
         assert len(sides) == 1
 
 
 def test_without_a_pmcid_the_pmid_counts() -> None:
-    for pmid in range(200):
-        abstract = Document(id=f"x:{pmid}", text="a", meta={"pmid": pmid})
-        without = Document(id=f"pubmed:{pmid}", text="b")
-        assert split_of(abstract, FRACTIONS) == split_of(without, FRACTIONS)
+    for pmid in range(1, 200):
+        forms = (pmid, f"{pmid}", f"{pmid}.0", float(pmid), f"PMID:{pmid}")
+        documents = [Document(id=f"x:{pmid}", text="a", meta={"pmid": form}) for form in forms]
+        documents.append(Document(id=f"pubmed:{pmid}", text="b"))
+        assert len({split_of(document, FRACTIONS) for document in documents}) == 1
 
 
 def test_growing_a_corpus_moves_no_document(build: Callable[..., Corpus], prose: Prose) -> None:

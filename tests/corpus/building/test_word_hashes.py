@@ -3,6 +3,7 @@ import hashlib
 import numpy as np
 
 from megatron_bio.corpus.building.word_hashes import Words
+from megatron_bio.corpus.characters import clean
 
 TEXT = (
     "Of 20 rats (male), ten died. The other ten, fed with café-au-lait, lived on!\nA new line: α-tocopherol."
@@ -17,12 +18,26 @@ def test_words_are_lower_case_letters_and_digits() -> None:
     assert Words.of(TEXT).count() == 21
 
 
-def test_digest_is_of_the_words_alone() -> None:
-    words = "of 20 rats male ten died the other ten fed with café au lait lived on a new line α tocopherol"
+def test_digest_is_of_letters_and_digits_alone() -> None:
+    words = "of20ratsmaletendiedtheothertenfedwithcaféaulaitlivedonanewlineαtocopherol"
     digest = hashlib.blake2b(words.encode(), digest_size=16).digest()
     assert Words.of(TEXT).digest() == (int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:], "big"))
     assert Words.of(TEXT.upper().replace(",", " ;").replace("\n", " ")).digest() == Words.of(TEXT).digest()
+    assert Words.of("1,2-diol, 1,000 anti-rats").digest() == Words.of("12-DIOL 1000 ANTI RATS").digest()
     assert Words.of(TEXT.replace("rats", "mice")).digest() != Words.of(TEXT).digest()
+
+
+def test_capitals_of_any_script_have_the_digest_of_the_text() -> None:
+    """As they are read: `upper` may take characters apart that the normal form of a corpus joins in another way."""
+    letters = [
+        letter for letter in map(chr, range(0x110000)) if letter.upper() != letter or letter.lower() != letter
+    ]
+    letters += ["ß", "ﬁ", "ŉ", "ΐ", "ı", "µ", "ς"]
+    assert len(letters) > 100
+    for letter in {*letters, *(letter.upper() for letter in letters)}:
+        word = clean(f"x{letter}y")
+        assert Words.of(clean(word.upper())).digest() == Words.of(word).digest(), letter
+        assert Words.of("xy").digest() != Words.of(word).digest() or not letter.isalpha()
 
 
 def test_equal_runs_of_words_have_equal_hashes_wherever_they_stand() -> None:

@@ -45,7 +45,8 @@ def test_by_pmid(index_of: MadeIndex) -> None:
     expected = Match(reason="PMID of a benchmark", benchmark="set/test.jsonl", item="line 2")
     assert index.match(Document(id="pubmed:77", text="x")) == expected
     assert index.match(Document(id="pmc:PMC1", text="x", meta={"pmid": 77})) == expected
-    assert index.match(Document(id="a", text="x", meta={"pmid": "77"})) == expected
+    for form in ("77", "77.0", 77.0, "PMID:77"):
+        assert index.match(Document(id="a", text="x", meta={"pmid": form})) == expected
     assert index.match(Document(id="pubmed:78", text="x")) is None
     assert index.match(Document(id="pubmed:77", text="x", meta={"pmid": 78})) is None, "meta says what it is"
     assert index.match(Document(id="pile:77", text="77")) is None

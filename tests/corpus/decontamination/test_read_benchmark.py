@@ -95,6 +95,21 @@ FORMATS = {
         "# the test set\n12 # one\n\nPMID: 13\npubmed:14\nhttps://pubmed.ncbi.nlm.nih.gov/15/\r\n",
         [Item(name=f"PMID {pmid}", pmids=(pmid,)) for pmid in (12, 13, 14, 15)],
     ),
+    "PMID list with a head": (
+        "PMID list",
+        '"pmid"\n"12"\n13.0\n',
+        [Item(name=f"PMID {pmid}", pmids=(pmid,)) for pmid in (12, 13)],
+    ),
+    "PMID list in JSON": (
+        "PMID list",
+        '[\n 12,\n "13",\n "PMID:14"\n]\n',
+        [Item(name=f"PMID {pmid}", pmids=(pmid,)) for pmid in (12, 13, 14)],
+    ),
+    "PMID list under a key": (
+        "JSON records",
+        '{"pmids": [12, "13"]}',
+        [Item(name="line 1", pmids=(12, 13))],
+    ),
     "ChemProt abstracts": (
         "table with PMIDs",
         "7\tA title of eight words or more than that\tOne two three four five six seven eight.\n8\tShort\tShort too\n",
@@ -256,6 +271,9 @@ DAMAGED = {
     "no records": ("[]", "found none"),
     "no object": ("{}", "line 1: expected a text or a PMID"),
     "word in a PMID list": ("12\n13\nfourteen\n", "line 3: expected a PMID, found 'fourteen'"),
+    "head in the middle of a PMID list": ("12\npmid\n", "line 2: expected a PMID, found 'pmid'"),
+    "only a head": ("pmid\n", "found none"),
+    "word in a PMID list in JSON": ("[12, true]", "entry 2 of the list: expected a PMID"),
     "PMID 0": ("12\n0\n", "line 2: expected a PMID"),
     "row without PMID": ("7\ta\n\nb\tc\n", "line 3: expected a PMID, a tab"),
     "PubTator mark of another text": ("7|t|A\n7|a|B\n8\t0\t1\tx\n", "line 3: expected PMID|t|title"),
