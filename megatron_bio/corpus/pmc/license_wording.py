@@ -31,21 +31,24 @@ _NOTHING: Final = Wording(frozenset(), frozenset(), False)
 
 # The normal form.
 _DASHES = re.compile(r"\s*[-\u2010-\u2015\u2212\u2043\ufe58\ufe63\uff0d]\s*")
+_DOTTED = re.compile(r"\b(?:[a-z]\.){2,}")
 _HYPHENATED = re.compile(r"com-?mer-?ci")
 _SENTENCE_END = re.compile(r"[.!?]+(?:\s+|$)")
 _BETWEEN_WORDS = re.compile(r"(?:[^\w.]|_)+")
 
 # What names a licence.
 _ADDRESS = re.compile(
-    r"creativecommons\.org/(?:licen[sc]es?/(?:(?P<terms>by(?:[-_+ ]?(?:nc|nd|sa)(?=nc|nd|sa|[^a-z]|$))*)|publicdomain|(?P<zero>zero))"
-    r"|publicdomain/(?:(?P<zero_too>zero)|mark))[a-z-]*(?:/(?P<version>\d\.\d))?(?P<igo>/igo)?"
+    r"creativecommons\.org/(?:publicdomain/(?:(?P<zero>zero)|mark)"
+    r"|licen[sc]es?/(?:(?:cc-?)?(?P<terms>by(?:[-_+ ]?(?:nc|nd|sa)(?=nc|nd|sa|[^a-z]|$))*)|publicdomain"
+    r"|(?P<zero_too>zero)|(?P<other>[a-z]+)))[a-z-]*(?:/(?P<version>\d\.\d))?(?P<igo>/igo)?"
 )
 _TERM = r"(?:(?:non ?commercial|non ?deriv\w*|no ?deriv\w*|share ?alike)\b|(?:nc|nd|sa)(?=nc|nd|sa|[^a-z]|$))"
 _NAMED = re.compile(
-    rf"(?:(?:\b|commons)attribution|\bcc ?by|creativecommonsby|\bcreative commons(?= {_TERM}))(?P<terms>(?: ?(?:and )?{_TERM})*)"
+    rf"(?:(?:\b|commons)attribution|\bcc ?by|creativecommonsby|\bby(?= ?nc\b| ?nc(?:nd|sa)\b)|\bcreative commons(?= {_TERM}))"
+    rf"(?P<terms>(?: ?(?:and )?{_TERM})*)"
     r"(?=(?P<rest>.{0,40}))"
 )
-_MAY_NAME = re.compile(r"creative|\bcc|^attribution")
+_MAY_NAME = re.compile(r"creative|\bcc|^attribution|\bby ?nc")
 _VERSION_NEAR = re.compile(r"\b[1-4]\.[05]\b(?P<igo> igo\b)?")
 _ZERO = re.compile(r"\bcc ?0\b|\bcc zero\b|\bcreative commons zero\b")
 _FREE = re.compile(
@@ -79,12 +82,16 @@ _DENIED = re.compile(
 # What limits the use.
 _USES = (
     r"(?:non ?profit|not for profit|personal|private|educational|education|academic|research|scholarly|study|teaching"
-    r"|training|scientific|internal|classroom|individual)"
+    r"|training|scientific|internal|classroom|individual|mining|researchers?|students?|members|subscribers)"
 )
 _LIMITED = re.compile(
     rf"\b{_USES}\b(?: \S+){{0,8}} (?:only|alone|exclusively|solely)\b"
     rf"|\b(?:only|solely|exclusively|purely|strictly|(?:limited|restricted|confined) to)(?: \S+){{0,8}} {_USES}\b"
-    r"|\btdm\b|\btext (?:and|&) data mining licen[sc]e\b"
+    r"|\bfor (?:your |one s )?(?:own )?(?:personal|private)(?: \S+){0,3} use\b"
+    r"|\b(?:not?|never|without)(?: \S+){0,4} (?:re ?)?(?:sale|sold|sell|selling)\b|\bno part of\b"
+    r"|(?<!commercial )\b(?:reproduction|redistribution|distribution|copying|use|reuse)(?: \S+){0,6} (?:prohibited|forbidden)\b"
+    # Licences of Wiley and Elsevier, by their addresses.
+    r"|\btdm\b|\btext (?:and )?data mining licen[sc]e\b|\btermsandconditions (?:vor|am)\b|\buser ?licen[sc]e\b"
 )
 _COMMERCE = re.compile(
     r"com{1,2}erc|kom{1,2}er[czs]|profit|\blucr|gewerb|ком{1,2}ерц|ком{1,2}ерч|ticari|kereskedelm|商业|商業|商用|営利"
@@ -94,14 +101,16 @@ _COMMERCIAL = (
     r"(?: (?:re ?)?(?:uses?|purposes?|exploitation|gain|applications?|distribution|reuse))?"
 )
 _NON_COMMERCIAL = r"\bnon ?commercial(?:ly)?(?: (?:re ?)?(?:uses?|purposes?|reuse))?"
-_ALLOWED = re.compile(
+_BOTH = re.compile(
     rf"{_COMMERCIAL} (?:and|or|as well as) {_NON_COMMERCIAL}|{_NON_COMMERCIAL} (?:and|or|as well as) {_COMMERCIAL}"
-    rf"|\b(?:including|includes|even|also)(?: for| in)?(?: any)? {_COMMERCIAL}"
+)
+_ALLOWED = re.compile(
+    rf"\b(?:including|includes|even|also)(?: for| in)?(?: any)? {_COMMERCIAL}"
     rf"|\bfor any(?: lawful)? purposes? (?:and )?{_COMMERCIAL}"
     rf"|{_COMMERCIAL} (?:is|are) (?:also |explicitly |expressly )?(?:permitted|allowed)\b"
     rf"|\b(?:permit|allow)(?:s|ting|ing)?(?: (?!non)\S+){{0,14}}? (?:for )?{_COMMERCIAL}"
 )
-"""Counts only in a sentence without one of the words that follow."""
+"""These and `_BOTH` count only in a sentence without one of the words that follow."""
 _TAKEN_BACK = re.compile(
     r"\b(?:not?|n t|non|nor|neither|never|cannot|can t|prohibit\w*|forbid\w*|except\w*|exclu\w*|unless|until|requir\w*"
     r"|permissions?|contact|request\w*|only|but|however|restrict\w*|without|disallow\w*|den(?:y|ied|ies)|illegal\w*"
@@ -122,9 +131,11 @@ _HARMLESS = re.compile(
 )
 _RESERVED = re.compile(r"\ball rights reserved\b")
 _WORTH_READING = re.compile(
-    rf"creative|commons|\bcc|attribution|public.domain|copyright|government|\bogl\b|\bonly\b|\balone\b|exclusively|solely"
-    rf"|\bpurely\b|strictly|ed to\b|tdm|mining|reserved|{_COMMERCE.pattern}"
+    r"creative|\bcc|\bby.?nc|attribution|public.domain|copyright|government|\bogl\b|open government"
+    r"|\b(?:only|alone|exclusively|solely|purely|strictly)\b|ed to\b|reserved|private|personal|sale\b|\bs[eo]l[ld]|\bpart of"
+    rf"|prohibited|forbidden|tdm|mining|conditions|licen[sc]e|{_COMMERCE.pattern}"
 )
+"""Most copyright statements are not: `© 2018 The Authors`."""
 
 
 @lru_cache(maxsize=1024)  # Publishers use the same few sentences in all their articles.
@@ -153,11 +164,12 @@ def wording(statement: str) -> Wording:
 
 
 def _normal_form(statement: str) -> str:
-    """Lower case without accents, invisible characters and percent codes; single spaces, none around hyphens."""
+    """Lower case without accents, invisible characters and percent codes; single spaces, none around hyphens; `u.s.` as `us`."""
     text = unicodedata.normalize("NFKD", unquote(unquote(statement)))
     if not text.isascii():
         text = "".join(character for character in text if unicodedata.category(character) not in ("Mn", "Cf"))
-    return _HYPHENATED.sub("commerci", _DASHES.sub("-", " ".join(text.casefold().split())))
+    text = _DASHES.sub("-", " ".join(text.casefold().split()))
+    return _HYPHENATED.sub("commerci", _DOTTED.sub(lambda match: match[0].replace(".", ""), text))
 
 
 Found = tuple[str, str, str]
@@ -171,7 +183,7 @@ def _addresses(text: str) -> Iterator[Found]:
         elif match["terms"]:
             name = _creative_commons(match["terms"][2:], match["version"], match["igo"])
         else:
-            name = PUBLIC_DOMAIN
+            name = UNKNOWN if match["other"] else PUBLIC_DOMAIN
         yield name, text[: match.start()], text[match.end() :]
 
 
@@ -201,8 +213,8 @@ def _speaks_of_commerce(words: str) -> bool:
     """Whether something is said of commercial use but that it is allowed."""
     if not _COMMERCE.search(words):
         return False
-    rest = _ALLOWED.sub(" ", words)
-    return _COMMERCE.search(rest) is not None or _TAKEN_BACK.search(_FREELY.sub(" ", rest)) is not None
+    rest = _FREELY.sub(" ", _BOTH.sub(" ", words))
+    return _TAKEN_BACK.search(rest) is not None or _COMMERCE.search(_ALLOWED.sub(" ", rest)) is not None
 
 
 def _creative_commons(terms: str, version: str | None, igo: str | None) -> str:
