@@ -12,10 +12,15 @@ from typing import Any, Final
 
 from lxml import etree
 
-from megatron_bio.corpus.characters import UnknownEntityError
 from megatron_bio.corpus.document import Document
 from megatron_bio.corpus.pmc.citations import may_have_glued_marks
 from megatron_bio.corpus.pmc.cutting import without_unread_parts
+from megatron_bio.corpus.pmc.entities import (
+    UNKNOWN_ENTITY,
+    entity_in_a_tag,
+    unexpanded_entity,
+    with_characters,
+)
 from megatron_bio.corpus.pmc.license import article_license
 from megatron_bio.corpus.pmc.metadata import describe, identifiers
 from megatron_bio.corpus.pmc.selection import is_main_abstract, is_side_section, side_sections
@@ -26,7 +31,6 @@ SAFE_PARSING: Final = MappingProxyType(
     {"resolve_entities": False, "no_network": True, "load_dtd": False, "huge_tree": False}
     | {"remove_comments": True, "remove_pis": True}
 )
-UNKNOWN_ENTITY: Final = "entity that is never expanded"
 NO_ARTICLE: Final = "XML without an article"
 NO_METADATA: Final = "article without article-meta"
 
@@ -55,6 +59,8 @@ class UnusableArticle:
     reason: str
     number: int | None = None
     version: int = 1
+    entity: str = ""
+    """The name of an entity that makes it damage."""
 
 
 class ArticleReader:
@@ -67,7 +73,10 @@ class ArticleReader:
 
     def read(self, content: bytes) -> Iterator["Article | UnusableArticle"]:
         """The articles in the bytes of a file, at least one thing; raises etree.XMLSyntaxError."""
-        content = without_unread_parts(content, self._captions)
+        content = without_unread_parts(with_characters(content), self._captions)
+        if entity := entity_in_a_tag(content):
+            yield UnusableArticle(reason=UNKNOWN_ENTITY, entity=entity)
+            return
         root = etree.fromstring(content, self._parser)
         glued_marks = may_have_glued_marks(content)
         found = False
@@ -86,20 +95,19 @@ class ArticleReader:
             return UnusableArticle(reason=NO_METADATA)
         known = identifiers(article_meta)
         number, version = known.pop("number", None), known.pop("version", 1)
-        try:
-            title = _title(article_meta)
-            return Article(
-                number=number,
-                version=version,
-                doi=str(known.get("doi", "")),
-                title=title,
-                license=article_license(article_meta),
-                abstract=_abstract(article_meta),
-                body=self._body(article, glued_marks),
-                meta={**known, **describe(article, article_meta, title)},
-            )
-        except UnknownEntityError:
-            return UnusableArticle(reason=UNKNOWN_ENTITY, number=number, version=version)
+        if entity := unexpanded_entity(article):
+            return UnusableArticle(reason=UNKNOWN_ENTITY, number=number, version=version, entity=entity)
+        title = _title(article_meta)
+        return Article(
+            number=number,
+            version=version,
+            doi=str(known.get("doi", "")),
+            title=title,
+            license=article_license(article_meta),
+            abstract=_abstract(article_meta),
+            body=self._body(article, glued_marks),
+            meta={**known, **describe(article, article_meta, title)},
+        )
 
     def _body(self, article: Any, glued_marks: bool) -> list[str]:
         body = article.find("body")

@@ -54,6 +54,7 @@ LEFT_OUT: Final = tuple(sorted(WITH_CAPTION | FORMULAS | APPARATUS))
 _ONE_AFTER_THE_OTHER = frozenset({"p", "attrib", "verse-line", "subtitle"})
 _SET_APART = frozenset(
     {
+        "sec",
         "list",
         "list-item",
         "disp-quote",
@@ -66,6 +67,8 @@ _SET_APART = frozenset(
         "fn",
     }
 )
+_JOINED_OR_PARTED = _ONE_AFTER_THE_OTHER | _SET_APART | {"title", "label", "term", "speaker"}
+"""What a paragraph after it is joined to (a label) or has been parted from already."""
 _MOVED = "moved-note"
 # The same few stand in every article: 2, −1, a, max.
 _raised = lru_cache(maxsize=4096)(superscript)
@@ -160,12 +163,18 @@ def _move_after_block(element: Any, place: Any, holder: Any) -> None:
 
 
 def _paragraph(element: Any) -> None:
+    """Text and markup directly before it, in a section or in another paragraph, are parted from it too."""
+    before = element.getprevious()
+    text = element.getparent().text if before is None else before.tail
+    if (text and not text.isspace()) or (before is not None and before.tag not in _JOINED_OR_PARTED):
+        append_before(element, PARAGRAPH_MARK)
     element.tail = PARAGRAPH_MARK + (element.tail or "")
 
 
 def _title(element: Any) -> None:
     """The title of a section of which nothing else is left, a table say, goes too."""
-    if element.getnext() is None and element.getparent().tag in ("sec", "app"):
+    is_last = element.getnext() is None and not (element.tail or "").strip()
+    if is_last and element.getparent().tag in ("sec", "app"):
         set_text(element, "")
     else:
         _paragraph(element)
