@@ -18,6 +18,7 @@ from megatron_bio.corpus.pmc.cutting import without_unread_parts
 from megatron_bio.corpus.pmc.entities import (
     UNKNOWN_ENTITY,
     entity_in_a_tag,
+    may_have_entities,
     unexpanded_entity,
     with_characters,
 )
@@ -73,10 +74,13 @@ class ArticleReader:
 
     def read(self, content: bytes) -> Iterator["Article | UnusableArticle"]:
         """The articles in the bytes of a file, at least one thing; raises etree.XMLSyntaxError."""
-        content = without_unread_parts(with_characters(content), self._captions)
-        if entity := entity_in_a_tag(content):
-            yield UnusableArticle(reason=UNKNOWN_ENTITY, entity=entity)
-            return
+        content = without_unread_parts(content, self._captions)
+        has_entities = may_have_entities(content)
+        if has_entities:
+            content = with_characters(content)
+            if entity := entity_in_a_tag(content):
+                yield UnusableArticle(reason=UNKNOWN_ENTITY, entity=entity)
+                return
         root = etree.fromstring(content, self._parser)
         glued_marks = may_have_glued_marks(content)
         found = False
@@ -85,17 +89,17 @@ class ArticleReader:
                 continue
             found = True
             _forget_namespace(article)
-            yield self._article(article, glued_marks)
+            yield self._article(article, glued_marks, has_entities)
         if not found:
             yield UnusableArticle(reason=NO_ARTICLE)
 
-    def _article(self, article: Any, glued_marks: bool) -> Article | UnusableArticle:
+    def _article(self, article: Any, glued_marks: bool, has_entities: bool) -> Article | UnusableArticle:
         article_meta = article.find("front/article-meta")
         if article_meta is None:
             return UnusableArticle(reason=NO_METADATA)
         known = identifiers(article_meta)
         number, version = known.pop("number", None), known.pop("version", 1)
-        if entity := unexpanded_entity(article):
+        if has_entities and (entity := unexpanded_entity(article)):
             return UnusableArticle(reason=UNKNOWN_ENTITY, number=number, version=version, entity=entity)
         title = _title(article_meta)
         return Article(

@@ -51,10 +51,9 @@ APPARATUS: Final = frozenset(
 )
 LEFT_OUT: Final = tuple(sorted(WITH_CAPTION | FORMULAS | APPARATUS))
 
-_ONE_AFTER_THE_OTHER = frozenset({"p", "attrib", "verse-line", "subtitle"})
+_ONE_AFTER_THE_OTHER = frozenset({"p", "sec", "attrib", "verse-line", "subtitle"})
 _SET_APART = frozenset(
     {
-        "sec",
         "list",
         "list-item",
         "disp-quote",
@@ -182,7 +181,7 @@ def _title(element: Any) -> None:
 
 def _set_apart(element: Any) -> None:
     append_before(element, PARAGRAPH_MARK)
-    _paragraph(element)
+    element.tail = PARAGRAPH_MARK + (element.tail or "")
 
 
 def _label(element: Any) -> None:
