@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from lxml import etree
 
-from megatron_bio.corpus.characters import clean, clean_parts, named_entity, subscript, superscript
+from megatron_bio.corpus.characters import clean, clean_parts, subscript, superscript
 from megatron_bio.corpus.mathml import math_text
 from megatron_bio.corpus.pmc.citations import drop_marks_standing_high
 from megatron_bio.corpus.pmc.tree import append_before, replace, set_text
@@ -80,15 +80,13 @@ def paragraphs(holder: Any, captions: bool = False, glued_marks: bool = True) ->
 
     Titles, list items (with their label if it has a letter or digit), quotations and boxed texts are paragraphs of their
     own; footnotes and, if asked for, captions follow the paragraph that they stand in. `glued_marks` as in `citations`.
-    Raises UnknownEntityError.
+    No entities may be left (see `entities`).
     """
     _move_notes(holder)
     if captions:
         _move_captions(holder)
     for element in list(holder.iterdescendants(*LEFT_OUT)):
         _leave_out(element)
-    for entity in list(holder.iter(etree.Entity)):
-        replace(entity, named_entity(entity.name))
     drop_marks_standing_high(holder, glued_marks)
     for element in reversed(list(holder.iterdescendants(*_RENDERED))):
         _render(element)
@@ -97,7 +95,7 @@ def paragraphs(holder: Any, captions: bool = False, glued_marks: bool = True) ->
 
 
 def line(holder: Any) -> str:
-    """A title or a keyword: the paragraphs below `holder` as one, without footnotes; raises UnknownEntityError."""
+    """A title or a keyword: the paragraphs below `holder` as one, without footnotes."""
     if not len(holder):
         return clean(holder.text or "")
     for note in list(holder.iterdescendants("fn")):
