@@ -20,7 +20,7 @@ Part part_of(const Element* element) {
             for (std::string_view name : names) table[name] = part;
         };
         add(Part::inline_formula, {"math"});
-        add(Part::one_after_the_other, {"p", "attrib", "verse-line", "subtitle"});
+        add(Part::one_after_the_other, {"p", "sec", "attrib", "verse-line", "subtitle"});
         add(Part::set_apart, {"list", "list-item", "disp-quote", "boxed-text", "def-list", "def-item", "statement", "verse-group",
                               "speech", "moved-note"});
         add(Part::note, {"fn"});
@@ -128,6 +128,17 @@ void move_captions(Tree& tree, Element* holder, Rules& rules) {
 
 void end_paragraph(Tree& tree, Element* element) { element->tail = tree.joined(kParagraphMark, element->tail); }
 
+// Text and markup directly before it, in a section or in another paragraph, are parted from it too.
+void part_off(Tree& tree, Element* element) {
+    const Element* before = element->previous;
+    Part part = before ? part_of(before) : Part::none;
+    bool is_joined_or_parted = part == Part::one_after_the_other || part == Part::set_apart || part == Part::note || part == Part::title ||
+                               part == Part::label || part == Part::term;
+    if (!stripped(before ? before->tail : element->parent->text).empty() || (before && !is_joined_or_parted))
+        tree.append_before(element, kParagraphMark);
+    end_paragraph(tree, element);
+}
+
 void label(Tree& tree, Element* element, Rules& rules) {
     std::string text = inner_text(element);
     bool has = std::any_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x80 && std::isalnum(c); });
@@ -142,7 +153,7 @@ void render(Tree& tree, Element* element, Part part, Rules& rules) {
     auto content = [&] { return element->first ? inner_text(element) : std::string(element->text); };
     switch (part) {
         case Part::one_after_the_other:
-            end_paragraph(tree, element);
+            part_off(tree, element);
             break;
         case Part::set_apart:
         case Part::note:
@@ -151,10 +162,10 @@ void render(Tree& tree, Element* element, Part part, Rules& rules) {
             break;
         case Part::title:
             // The title of a section of which nothing else is left goes too.
-            if (!element->next && (element->parent->is("sec") || element->parent->is("app")))
+            if (!element->next && stripped(element->tail).empty() && (element->parent->is("sec") || element->parent->is("app")))
                 tree.set_text(element, "");
             else
-                end_paragraph(tree, element);
+                part_off(tree, element);
             break;
         case Part::label:
             label(tree, element, rules);

@@ -191,12 +191,14 @@ class Parser {
         require(here() == '>');
         ++at_;
         bool is_named = !in_namespace_ && !has_namespace && prefix.empty();
-        require(!is_named || name != "math");
+        // A formula is given to Python as it stands: nothing in it may be looked at here.
+        require(!is_named || (name != "math" && !formula_));
         if (!skimmed_) add(is_named || name == "math" ? name : std::string_view(), attributes, begin, is_empty);
         if (is_empty) return;
         frames_.push_back({std::string_view(begin + 1, name_end - begin - 1), in_namespace_, scope_.size()});
         require(frames_.size() <= kDeepest);
         if (!skimmed_ && is_named && (name == "ref-list" || name == "table" || name == "contrib-group")) skimmed_ = frames_.size();
+        if (!formula_ && name == "math") formula_ = frames_.size();
         in_namespace_ = in_namespace_ || has_namespace;
         for (size_t i = declared; i < tree_.prefixes_.size(); ++i) scope_.push_back(tree_.prefixes_[i]);
     }
@@ -363,6 +365,7 @@ class Parser {
         in_namespace_ = frame.was_in_namespace;
         scope_.resize(frame.scope);
         if (skimmed_ == frames_.size()) skimmed_ = 0;
+        if (formula_ == frames_.size()) formula_ = 0;
         frames_.pop_back();
         if (skimmed_) return;
         open_->source = {open_->source.data(), static_cast<size_t>(at_ - open_->source.data())};
@@ -379,6 +382,7 @@ class Parser {
     const char* at_;
     const char* end_;
     Element* open_ = nullptr;
+    size_t formula_ = 0;  // Depth of the formula that is open.
     size_t skimmed_ = 0;  // Depth of the element whose content is checked, but never read: half of most articles.
     bool in_namespace_ = false;
     size_t own_prefixes_begin_ = 0;

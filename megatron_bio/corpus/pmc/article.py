@@ -11,16 +11,21 @@ from typing import Any, Final
 
 from lxml import etree
 
-from megatron_bio.corpus.characters import UnknownEntityError
 from megatron_bio.corpus.document import Document
 from megatron_bio.corpus.pmc.compiled import ArticleText, read_article
+from megatron_bio.corpus.pmc.entities import (
+    UNKNOWN_ENTITY,
+    entity_in_a_tag,
+    may_have_entities,
+    unexpanded_entity,
+    with_characters,
+)
 from megatron_bio.corpus.pmc.license import article_license
 from megatron_bio.corpus.pmc.metadata import describe, identifiers
 from megatron_bio.corpus.pmc.selection import is_main_abstract, is_side_section, side_sections
 from megatron_bio.corpus.pmc.text import line, paragraphs
 from megatron_bio.corpus.pmc.tree import SAFE_PARSING, set_text
 
-UNKNOWN_ENTITY: Final = "entity that is never expanded"
 NO_ARTICLE: Final = "XML without an article"
 NO_METADATA: Final = "article without article-meta"
 
@@ -51,6 +56,8 @@ class UnusableArticle:
     reason: str
     number: int | None = None
     version: int = 1
+    entity: str = ""
+    """The name of an entity that makes it damage."""
 
 
 class ArticleReader:
@@ -67,6 +74,12 @@ class ArticleReader:
         if read is not None:
             yield self._article(etree.fromstring(read.front, self._parser), read)
             return
+        has_entities = may_have_entities(content)
+        if has_entities:
+            content = with_characters(content)
+            if entity := entity_in_a_tag(content):
+                yield UnusableArticle(reason=UNKNOWN_ENTITY, entity=entity)
+                return
         root = etree.fromstring(content, self._parser)
         found = False
         for article in list(root.iter("{*}article")):
@@ -74,38 +87,39 @@ class ArticleReader:
                 continue
             found = True
             _forget_namespace(article)
-            yield self._article(article)
+            yield self._article(article, has_entities=has_entities)
         if not found:
             yield UnusableArticle(reason=NO_ARTICLE)
 
-    def _article(self, article: Any, text: ArticleText | None = None) -> Article | UnusableArticle:
+    def _article(
+        self, article: Any, text: ArticleText | None = None, has_entities: bool = False
+    ) -> Article | UnusableArticle:
         """With abstract and body as in `text`; without it they are read here."""
         article_meta = article.find("front/article-meta")
         if article_meta is None:
             return UnusableArticle(reason=NO_METADATA)
         known = identifiers(article_meta)
         number, version = known.pop("number", None), known.pop("version", 1)
-        try:
-            title = _title(article_meta)
-            if text is None:
-                abstract, body = _abstract(article_meta), self._body(article)
-                body_words = count_words(body)
-            else:
-                abstract, body, body_words = text.abstract, text.body, text.body_words
-            abstract = [paragraph for paragraph in abstract if not _OWN_ADDRESS.fullmatch(paragraph)]
-            return Article(
-                number=number,
-                version=version,
-                doi=str(known.get("doi", "")),
-                title=title,
-                license=article_license(article_meta),
-                words=count_words(abstract) + body_words,
-                abstract=abstract,
-                body=body,
-                meta={**known, **describe(article, article_meta, title)},
-            )
-        except UnknownEntityError:
-            return UnusableArticle(reason=UNKNOWN_ENTITY, number=number, version=version)
+        if has_entities and (entity := unexpanded_entity(article)):
+            return UnusableArticle(reason=UNKNOWN_ENTITY, number=number, version=version, entity=entity)
+        title = _title(article_meta)
+        if text is None:
+            abstract, body = _abstract(article_meta), self._body(article)
+            body_words = count_words(body)
+        else:
+            abstract, body, body_words = text.abstract, text.body, text.body_words
+        abstract = [paragraph for paragraph in abstract if not _OWN_ADDRESS.fullmatch(paragraph)]
+        return Article(
+            number=number,
+            version=version,
+            doi=str(known.get("doi", "")),
+            title=title,
+            license=article_license(article_meta),
+            words=count_words(abstract) + body_words,
+            abstract=abstract,
+            body=body,
+            meta={**known, **describe(article, article_meta, title)},
+        )
 
     def _body(self, article: Any) -> list[str]:
         body = article.find("body")

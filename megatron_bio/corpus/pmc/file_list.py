@@ -13,7 +13,8 @@ from typing import Final, TextIO
 
 from megatron_bio.corpus.decompression import DecompressedFile
 from megatron_bio.corpus.errors import CorpusError, DamagedFileError
-from megatron_bio.corpus.pmc.license import UNKNOWN, license_in
+from megatron_bio.corpus.pmc.license import license_in
+from megatron_bio.corpus.pmc.license_wording import UNKNOWN
 
 READ_BUFFER_BYTES: Final = 1 << 20
 MAXIMUM_NUMBER: Final = 200_000_000

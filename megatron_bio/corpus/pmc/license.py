@@ -6,16 +6,13 @@ https://pmc.ncbi.nlm.nih.gov/tools/openftlist/
 """
 
 import re
-from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, Literal
 
 from megatron_bio.corpus.mathml import local_name
+from megatron_bio.corpus.pmc.license_wording import NON_COMMERCIAL, PUBLIC_DOMAIN, UNKNOWN, Wording, wording
 
-UNKNOWN: Final = "unknown"
 NO_LICENSE: Final = "no-license"
-PUBLIC_DOMAIN: Final = "public-domain"
-NON_COMMERCIAL: Final = "non-commercial"
 
 STRICTNESS: Final = (
     PUBLIC_DOMAIN,
@@ -35,31 +32,8 @@ STRICTNESS: Final = (
 COMMERCIAL: Final = frozenset({PUBLIC_DOMAIN, "CC0", "CC-BY", "CC-BY-SA", "CC-BY-ND"})
 
 _HREF = "{http://www.w3.org/1999/xlink}href"
+_PARAGRAPHS: Final = frozenset({"license-p", "license_ref", "p", "title"})
 _VERSION = re.compile(r"-(?=\d).*")
-_ADDRESS = re.compile(
-    r"creativecommons\.org/(?:licen[sc]es?/(?P<terms>by[a-z-]*|publicdomain|zero)|publicdomain/(?P<free>zero|mark))"
-    r"(?:/(?P<version>\d\.\d))?(?P<igo>/igo)?",
-)
-_BETWEEN_WORDS = re.compile(r"[^a-z0-9.]+")
-_TERM = r"(?:non ?commercial|non ?deriv\w*|no ?deriv\w*|share ?alike|nc|nd|sa)\b"
-_NAMED = re.compile(
-    rf"\b(?:attribution|cc ?by|creativecommonsby|creative commons(?= {_TERM}))(?P<terms>(?: (?:and )?{_TERM})*)"
-    r"(?=(?P<rest>.{0,40}))"
-)
-_VERSION_NEAR = re.compile(r"\b[1-4]\.[05]\b(?P<igo> igo\b)?")
-_ZERO = re.compile(r"\bcc ?0\b|\bcc zero\b|\bcreative commons zero\b")
-_FREE = re.compile(
-    r"\b(?:in|into|to|under) the (?:worldwide )?public domain\b|\bpublic domain (?:mark|dedication|licen[sc]e|article|work)\b"
-    r"|^public domain$|\bfree of all copyright\b"
-    r"|\b(?:work|works|employees?) (?:of|by|for) the (?:u\.?s\.?|united states)(?: federal)? government\b"
-    r"|\bu\.?s\.? government work\b|\bnot subject to (?:u\.?s\.? |united states )?copyright\b"
-)
-_NOT_FREE = re.compile(r"\bnot in the public domain\b")
-_OPEN_GOVERNMENT = re.compile(r"\bopen government licen[sc]e\b|\bogl\b")
-_NON_COMMERCIAL = re.compile(r"\bnon ?commercial\b")
-_BOTH_USES = re.compile(
-    r"\bcommercial (?:and|or|as well as) non ?commercial\b|\bnon ?commercial (?:and|or|as well as) commercial\b"
-)
 
 Choice = Literal["commercial", "cc0", "any"]
 
@@ -81,84 +55,52 @@ def strictest(names: Iterable[str]) -> str | None:
     return max(names, key=lambda name: (STRICTNESS.index(family(name)), family(name) != name), default=None)
 
 
-@lru_cache(maxsize=1024)  # Publishers use the same few sentences in all their articles.
 def license_in(statement: str) -> str | None:
-    """The licence that a sentence, an address or a code such as `CC BY-NC` names; None if it names none."""
-    text = statement.lower()
-    names = {*_addresses(text), *_in_words(_BETWEEN_WORDS.sub(" ", text).strip())}
-    if "CC0" in names:
-        names.discard(PUBLIC_DOMAIN)
-    return strictest(sorted(names))
+    """The licence that a sentence, an address or a code such as `CC BY-NC` names for the article; None if it names none."""
+    return _verdict([wording(statement)])
 
 
-def _addresses(text: str) -> Iterator[str]:
-    for match in _ADDRESS.finditer(text):
-        terms = match["terms"] or ""
-        if match["free"] == "zero" or terms == "zero":
-            yield "CC0"
-        elif match["free"] or terms == "publicdomain":
-            yield PUBLIC_DOMAIN
-        else:
-            yield _creative_commons(terms, match["version"], match["igo"])
-
-
-def _in_words(text: str) -> Iterator[str]:
-    found = False
-    if "creative" in text or "cc" in text or text.startswith("attribution"):
-        for match in _NAMED.finditer(text):
-            version = _VERSION_NEAR.search(match["rest"])
-            found = True
-            yield _creative_commons(match["terms"], version and version[0][:3], version and version["igo"])
-    if _ZERO.search(text):
-        yield "CC0"
-    elif _FREE.search(text) and not _NOT_FREE.search(text):
-        yield PUBLIC_DOMAIN
-    if _OPEN_GOVERNMENT.search(text):
-        yield "OGL"
-    if _NON_COMMERCIAL.search(_BOTH_USES.sub(" ", text)):
-        yield "CC-BY-NC" if found else NON_COMMERCIAL
-
-
-def _creative_commons(terms: str, version: str | None, igo: str | None) -> str:
-    """`terms` hold the abbreviations (`by-nc-nd`) or the words (`noncommercial no derivatives`)."""
-    parts = ["CC-BY"]
-    if re.search(r"\bnc\b|non ?commercial", terms):
-        parts.append("NC")
-    if re.search(r"\bnd\b|no ?deriv|non ?deriv", terms):
-        parts.append("ND")
-    elif re.search(r"\bsa\b|share ?alike", terms):
-        parts.append("SA")
-    if version:
-        parts.append(version)
-        if igo:
-            parts.append("IGO")
-    return "-".join(parts)
+def _verdict(wordings: Sequence[Wording]) -> str | None:
+    """The strictest of all names; CC0 beside "all rights reserved" is none."""
+    names = {name for found in wordings for name in found.names}
+    if any("-NC" in name for name in names):
+        names.discard(NON_COMMERCIAL)  # It says the same in other words.
+    name = strictest(sorted(names))
+    if name in ("CC0", PUBLIC_DOMAIN) and any(found.all_rights_reserved for found in wordings):
+        return UNKNOWN
+    return name
 
 
 def article_license(article_meta: Any) -> str:
     """The licence that the `article-meta` of an article states; `unknown` for a statement that names none."""
-    statements: list[str] = []
-    copyrights: list[str] = []
+    statements: list[Wording] = []
+    copyrights: list[Wording] = []
     for holder in (article_meta, *article_meta.iterchildren("permissions")):
         for element in holder:
             name = local_name(element)
             if name == "license":
                 statements += _license_statements(element)
             elif name == "license_ref":
-                statements.append("".join(element.itertext()))
+                statements.append(wording(_text(element)))
             elif name == "copyright-statement":
-                copyrights.append("".join(element.itertext()))
-    named = strictest(name for name in map(license_in, statements) if name is not None)
-    if named is None:
-        named = strictest(name for name in map(license_in, copyrights) if name is not None)
-    if named is not None:
-        return named
-    return UNKNOWN if statements else NO_LICENSE
+                copyrights.append(wording(_text(element)))
+    found = _verdict([*statements, *copyrights])
+    return found or (UNKNOWN if statements else NO_LICENSE)
 
 
-def _license_statements(element: Any) -> Iterator[str]:
-    for holder in element.iter("*"):
-        if address := holder.get(_HREF):
-            yield address
-    yield element.get("license-type", "")
-    yield " ".join("".join(element.itertext()).split())
+def _license_statements(element: Any) -> list[Wording]:
+    """The text, and the attributes unless the text says that what they name is only for the data."""
+    text = wording(_text(element))
+    families = {family(name) for name in text.parts} - {family(name) for name in text.names}
+    attributes = [wording(element.get(_HREF, "")), wording(element.get("license-type", ""))]
+    return [text, *(found for found in attributes if families.isdisjoint(map(family, found.names)))]
+
+
+def _text(element: Any) -> str:
+    """The text with each address where its link stands, and a full stop after each paragraph."""
+    pieces = [element.text or ""]
+    for child in element:
+        if address := child.get(_HREF):
+            pieces.append(f" {address} ")
+        pieces += _text(child), ". " if local_name(child) in _PARAGRAPHS else "", child.tail or ""
+    return "".join(pieces)

@@ -45,7 +45,7 @@ def identifiers(article_meta: Any) -> dict[str, Any]:
 
 
 def describe(article: Any, article_meta: Any, title: str) -> dict[str, object]:
-    """Year, journal, languages, publication types, keywords, retraction. Raises UnknownEntityError."""
+    """Year, journal, languages, publication types, keywords, retraction."""
     meta: dict[str, object] = {}
     if (year := _year(article_meta)) is not None:
         meta["year"] = year

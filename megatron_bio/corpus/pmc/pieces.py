@@ -16,6 +16,7 @@ from megatron_bio.corpus.decompression import DecompressedFile
 from megatron_bio.corpus.errors import DamagedFileError
 from megatron_bio.corpus.extraction.records import Kept, LeftOut, Lost, Piece, Record
 from megatron_bio.corpus.pmc.article import Article, ArticleReader, to_document
+from megatron_bio.corpus.pmc.entities import line_of_entity
 from megatron_bio.corpus.pmc.file_list import FileList
 from megatron_bio.corpus.pmc.license import Choice, family, is_allowed, strictest
 from megatron_bio.corpus.pmc.package import MAXIMUM_ARTICLE_BYTES, TOO_LARGE, Member, Package, is_package
@@ -198,16 +199,24 @@ def _read(
     base_name = member.name.replace("\\", "/").rpartition("/")[2]
     in_name = _PMCID_IN_NAME.match(base_name)
     name = _ENDINGS.sub("", base_name) or base_name
+    where = "" if member.name == path.name else f"member {member.name}, "
     try:
         for article in reader.read(member.content):
             number = int(in_name[1]) if article.number is None and in_name else article.number
             if isinstance(article, Article):
                 yield _record(article, number, choices, listed.get(number or 0), name)
+            elif article.entity:
+                yield Lost(
+                    path=path,
+                    reason=article.reason,
+                    message=f"{where}line {line_of_entity(member.content, article.entity)}: expected entities that XML or HTML "
+                    f"defines, found &{article.entity};, whose text only a DTD could tell. Put the text in its place, or take "
+                    "PMC's own file; --on_error keep reads what is intact.",
+                )
             else:
                 yield LeftOut(key=number, version=article.version, reason=article.reason)
     except etree.XMLSyntaxError as error:
         what = _PARSER_POSITION.sub("", error.msg or "unreadable content")
-        where = "" if member.name == path.name else f"member {member.name}, "
         yield Lost(
             path=path,
             reason="not well-formed XML",

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from lxml import etree
 
-from megatron_bio.corpus.characters import clean, clean_parts, named_entity, subscript, superscript
+from megatron_bio.corpus.characters import clean, clean_parts, subscript, superscript
 from megatron_bio.corpus.mathml import math_text
 from megatron_bio.corpus.pmc.citations import drop_marks_standing_high
 from megatron_bio.corpus.pmc.tree import append_before, replace, set_text
@@ -53,7 +53,7 @@ LEFT_OUT: Final = tuple(sorted(WITH_CAPTION | FORMULAS | APPARATUS))
 
 _NEVER_READ: Final = ("ref-list", "table", "contrib-group")
 """Not even notes."""
-_ONE_AFTER_THE_OTHER = frozenset({"p", "attrib", "verse-line", "subtitle"})
+_ONE_AFTER_THE_OTHER = frozenset({"p", "sec", "attrib", "verse-line", "subtitle"})
 _SET_APART = frozenset(
     {
         "list",
@@ -68,6 +68,8 @@ _SET_APART = frozenset(
         "fn",
     }
 )
+_JOINED_OR_PARTED = _ONE_AFTER_THE_OTHER | _SET_APART | {"title", "label", "term", "speaker"}
+"""What a paragraph after it is joined to (a label) or has been parted from already."""
 _MOVED = "moved-note"
 # The same few stand in every article: 2, −1, a, max.
 _raised = lru_cache(maxsize=4096)(superscript)
@@ -80,7 +82,7 @@ def paragraphs(holder: Any, captions: bool = False) -> list[str]:
 
     Titles, list items (with their label if it has a letter or digit), quotations and boxed texts are paragraphs of their
     own; footnotes and, if asked for, captions follow the paragraph that they stand in.
-    Raises UnknownEntityError.
+    No entities may be left (see `entities`).
     """
     for element in list(holder.iterdescendants(*_NEVER_READ)):
         set_text(element, "")
@@ -89,8 +91,6 @@ def paragraphs(holder: Any, captions: bool = False) -> list[str]:
         _move_captions(holder)
     for element in list(holder.iterdescendants(*LEFT_OUT)):
         _leave_out(element)
-    for entity in list(holder.iter(etree.Entity)):
-        replace(entity, named_entity(entity.name))
     drop_marks_standing_high(holder)
     for element in reversed(list(holder.iterdescendants(*_RENDERED))):
         _render(element)
@@ -99,7 +99,7 @@ def paragraphs(holder: Any, captions: bool = False) -> list[str]:
 
 
 def line(holder: Any) -> str:
-    """A title or a keyword: the paragraphs below `holder` as one, without footnotes; raises UnknownEntityError."""
+    """A title or a keyword: the paragraphs below `holder` as one, without footnotes."""
     if not len(holder):
         return clean(holder.text or "")
     for note in list(holder.iterdescendants("fn")):
@@ -164,12 +164,18 @@ def _move_after_block(element: Any, place: Any, holder: Any) -> None:
 
 
 def _paragraph(element: Any) -> None:
+    """Text and markup directly before it, in a section or in another paragraph, are parted from it too."""
+    before = element.getprevious()
+    text = element.getparent().text if before is None else before.tail
+    if (text and not text.isspace()) or (before is not None and before.tag not in _JOINED_OR_PARTED):
+        append_before(element, PARAGRAPH_MARK)
     element.tail = PARAGRAPH_MARK + (element.tail or "")
 
 
 def _title(element: Any) -> None:
     """The title of a section of which nothing else is left, a table say, goes too."""
-    if element.getnext() is None and element.getparent().tag in ("sec", "app"):
+    is_last = element.getnext() is None and not (element.tail or "").strip()
+    if is_last and element.getparent().tag in ("sec", "app"):
         set_text(element, "")
     else:
         _paragraph(element)
@@ -177,7 +183,7 @@ def _title(element: Any) -> None:
 
 def _set_apart(element: Any) -> None:
     append_before(element, PARAGRAPH_MARK)
-    _paragraph(element)
+    element.tail = PARAGRAPH_MARK + (element.tail or "")
 
 
 def _label(element: Any) -> None:

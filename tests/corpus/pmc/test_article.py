@@ -4,6 +4,7 @@ import pytest
 from lxml import etree
 
 from megatron_bio.corpus.pmc.article import Article, ArticleReader, UnusableArticle, to_document
+from megatron_bio.corpus.pmc.entities import UNKNOWN_ENTITY
 
 pytestmark = pytest.mark.usefixtures("each_reader")
 
@@ -154,7 +155,7 @@ def test_what_is_no_article() -> None:
         b"<article>",
         b"<article></artikel>",
         b"\x00\x01",
-        b"<article>&alpha;</article>",
+        b"<article>&odd;</article>",
     ):
         with pytest.raises(etree.XMLSyntaxError):
             list(reader.read(content))
@@ -172,7 +173,43 @@ def test_entities_are_never_expanded(article: Make) -> None:
     doctype = f'<!DOCTYPE article [<!ENTITY l0 "lol">{bomb}<!ENTITY f SYSTEM "file:///etc/passwd">]>'
     for name in ("l0", "f"):
         (found,) = ArticleReader().read(article(body=f"<p>&{name};</p>", doctype=doctype))
-        assert found == UnusableArticle(reason="entity that is never expanded", number=1)
-    for bomb_body in ("<p>&l11;</p>", '<sec sec-type="&l11;"><p>x</p></sec>'):
-        with pytest.raises(etree.XMLSyntaxError):
-            list(ArticleReader().read(article(body=bomb_body, doctype=doctype)))
+        assert found == UnusableArticle(reason=UNKNOWN_ENTITY, number=1, entity=name)
+    with pytest.raises(etree.XMLSyntaxError):
+        list(ArticleReader().read(article(body="<p>&l11;</p>", doctype=doctype)))
+    for name in ("l0", "l11"):
+        content = article(body=f'<sec sec-type="&{name};"><p>x</p></sec>', doctype=doctype)
+        assert list(ArticleReader().read(content)) == [UnusableArticle(reason=UNKNOWN_ENTITY, entity=name)]
+    assert read(article(doctype=doctype)).body == ["Some words here."]
+
+
+@pytest.mark.parametrize("place", ["title", "abstract", "license", "keywords"])
+def test_an_entity_is_damage_wherever_it_is_read(article: Make, place: str) -> None:
+    parts = {
+        "title": {"title": "<article-title>On &odd; things</article-title>"},
+        "abstract": {"abstract": "<p>On &odd; things</p>"},
+        "license": {
+            "license": "<permissions><license><license-p>CC BY&odd;</license-p></license></permissions>"
+        },
+        "keywords": {"meta": "<kwd-group><kwd>&odd;</kwd></kwd-group>"},
+    }
+    content = article(3, **parts[place])
+    assert list(ArticleReader().read(content)) == [
+        UnusableArticle(reason=UNKNOWN_ENTITY, number=3, entity="odd")
+    ]
+
+
+@pytest.mark.parametrize(
+    "doctype", ["", '<!DOCTYPE article SYSTEM "jats.dtd">', '<!DOCTYPE article [<!ENTITY alpha "x">]>']
+)
+def test_names_of_html_need_no_doctype(article: Make, doctype: str) -> None:
+    content = article(
+        title="<article-title>&alpha;&nbsp;1</article-title>",
+        meta="<kwd-group><kwd>TNF-&alpha;</kwd></kwd-group>",
+        body="<!-- &odd; &alpha; --><p>5&nbsp;&mu;m &lt; 6 &amp; &bne;<![CDATA[ &alpha;]]></p>"
+        '<sec sec-type="supplementary&#45;material&ZeroWidthSpace;"><title>&Beta;&lsqb;</title><p>x</p></sec>',
+        doctype=doctype,
+    )
+    found = read(content)
+    assert found.title == "α 1"
+    assert found.meta["keywords"] == ["TNF-α"]
+    assert found.body == ["5 μm < 6 & =\u20e5 &alpha;", "Β[", "x"]

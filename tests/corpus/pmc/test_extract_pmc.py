@@ -170,6 +170,18 @@ def test_damage_stops_or_costs_only_what_it_touches(
     ]
 
 
+def test_an_entity_that_is_never_expanded_is_damage(output: Path, article: Make, package: Write) -> None:
+    odd = article(2, body="\n<p>One</p>\n<p>&odd;</p>", back="<ref-list>\n&other;</ref-list>")
+    path = package({"PMC1.xml": article(1), "PMC2.xml": odd})
+    with pytest.raises(DamagedFileError, match=r"member PMC2\.xml, line 3: .* found &odd;"):
+        run(output, path)
+    with pytest.raises(IncompleteResultError, match="1 place"):
+        run(output, path, on_error="keep")
+    documents, report = read_output(output)
+    assert list(documents) == ["pmc:PMC1"]
+    assert report["skipped"] == {"entity that is never expanded": 1}
+
+
 def test_a_truncated_package_keeps_what_is_before(output: Path, article: Make, package: Write) -> None:
     path = package(
         {f"PMC{n}.xml": article(n, body=f"<p>{os.urandom(20_000).hex()}</p>") for n in range(1, 9)}

@@ -61,12 +61,141 @@ WORDINGS = {
     "This file is available for text mining. It may also be used consistent with the principles of fair use.": None,
     "NIHMS manuscript. Users may view, print, copy, and download text for the purposes of academic research": None,
     "All rights reserved by the Elsevier B.V. group, printed by acc. of the SA board": None,
+    # Codes and addresses as they are mistyped.
+    "CCBYNC": "CC-BY-NC",
+    "CCBYNCND": "CC-BY-NC-ND",
+    "CC BYNC 4.0": "CC-BY-NC-4.0",
+    "CC BY\u2011NC\u2011ND 4.0": "CC-BY-NC-ND-4.0",
+    "CC BY -\nNC 4.0": "CC-BY-NC-4.0",
+    "https://creativecommons.org/licenses/by%2Dnc/4.0/": "CC-BY-NC-4.0",
+    "https://creativecommons.org/licenses/by%252Dnc/4.0/": "CC-BY-NC-4.0",
+    "https://creativecommons.org/licenses/by -nc/4.0/": "CC-BY-NC-4.0",
+    "https://creativecommons.org/licenses/bync-nd/4.0/": "CC-BY-NC-ND-4.0",
+    "https://creativecommons.org/licenses/nc-sa/1.0/": "unknown",
+    "licence: BY-NC-ND": "CC-BY-NC-ND",
+    "C.C. BY-N.C. 4.0": "CC-BY-NC-4.0",
+    "\uff23\uff23 \uff22\uff39 4.0": "CC-BY-4.0",
+    # What a licence is named for.
+    "Code is released under CC0": None,
+    "Figure 1 is reproduced under CC BY 4.0": None,
+    "The data of this article are under CC0 (http://creativecommons.org/publicdomain/zero/1.0/).": None,
+    "All rights reserved. The Creative Commons CC0 waiver applies to the data in this article.": None,
+    "This article is under CC BY 4.0 and its data are under CC0": "CC-BY-4.0",
+    "This data paper is under CC BY 4.0": "CC-BY-4.0",
+    "This article is under the CC BY 4.0 licence, which permits use of text, figures and data": "CC-BY-4.0",
+    # Denied.
+    "This article is not distributed under a Creative Commons licence (CC BY)": "unknown",
+    "Published under no Creative Commons licence; CC BY articles are marked": "unknown",
+    "The CC BY licence does not apply to this article": "unknown",
+    "The CC BY 4.0 licence does not apply to third-party content": "CC-BY-4.0",
+    "Except where otherwise noted, this article is under CC BY 4.0": "CC-BY-4.0",
+    "Licensed under CC BY 4.0. The images in this article are included in its licence. If material is not included in the "
+    "article's Creative Commons licence, ask for permission": "CC-BY-4.0",
+    "CC0. All rights reserved.": "unknown",
+    "http://doi.wiley.com/10.1002/tdm_license_1.1": "unknown",
+    # What publishers add beside an NC licence changes nothing.
+    "CC BY-NC-ND 4.0. For commercial re-use, please write to us": "CC-BY-NC-ND-4.0",
 }
+ALLOWED = (
+    "permits any use, including commercial use",
+    "permits re-use including for commercial purposes, provided that the authors are named",
+    "copy and redistribute for any purpose, even commercially",
+    "permits others to distribute and adapt this work, for commercial use, provided it is cited",
+    "commercial use is permitted",
+    "allows commercial use",
+    "for commercial or noncommercial purposes",
+    "may be used, both commercially and non-commercially, without further permission",
+    "No use is permitted which does not comply with these terms",
+    "published by a non-profit organization",
+    "work by the Department of Commerce",
+    # BMJ, beside each of its licences.
+    "No commercial use is permitted unless otherwise expressly granted",
+)
+FORBIDDEN = (
+    "Commercial use is not permitted",
+    "commercial use is prohibited",
+    "may be used noncommercially",
+    "may be used non\ncommercially",
+    "for non\u00adcommercial use",
+    "for non-com-\nmercial use",
+    "No commercial re-use",
+    "Any commercial exploitation is prohibited",
+    "commercial use requires permission",
+    "permits use for any purpose except commercial",
+    "permits use, but not for commercial gain",
+    "allows commercial use by agreement with the publisher",
+    "Commercial or non-commercial use requires permission",
+    "Neither commercial nor non-commercial use is allowed",
+    "including commercial use is prohibited",
+    "for uncommercial use",
+    "for not-for-profit use",
+    "nicht-kommerzielle Nutzung",
+    "nicht kommerziell",
+    "gewerbliche Nutzung untersagt",
+    "utilisation non commerciale",
+    "fins non commerciales",
+    "sin \u00e1nimo de lucro",
+    "uso no comercial",
+    "uso n\u00e3o comercial",
+    "uso non commerciale",
+    "niet-commercieel gebruik",
+    "u\u017cycie niekomercyjne",
+    "\u043d\u0435\u043a\u043e\u043c\u043c\u0435\u0440\u0447\u0435\u0441\u043a\u043e\u0435",
+)
+LIMITED = (
+    "For non-profit use only",
+    "for personal use only",
+    "for educational use only",
+    "Only for academic use",
+    "for research purposes only",
+    "exclusively for teaching",
+    "Use is limited to private study",
+    "for your own personal use",
+    "for data mining only",
+    "It may not be sold",
+    "No part of this article may be reproduced",
+    "Reproduction in any form is prohibited",
+    "See http://www.elsevier.com/open-access/userlicense/1.0/",
+)
 
 
 @pytest.mark.parametrize(("statement", "expected"), WORDINGS.items())
 def test_wording(statement: str, expected: str | None) -> None:
     assert license_in(statement) == expected
+
+
+@pytest.mark.parametrize("sentence", ALLOWED)
+def test_allowed(sentence: str) -> None:
+    assert license_in(sentence) in (None, "public-domain")
+    assert license_in(f"CC BY 4.0: {sentence}.") == "CC-BY-4.0"
+    assert beside_cc_by(sentence) == "CC-BY-4.0"
+
+
+@pytest.mark.parametrize("sentence", FORBIDDEN)
+def test_forbidden(sentence: str) -> None:
+    assert license_in(f"{sentence}.") == "non-commercial"
+    assert license_in(f"Under CC BY 4.0. {sentence}.") == "CC-BY-NC"
+    assert beside_cc_by(sentence) == "non-commercial"
+
+
+@pytest.mark.parametrize("sentence", LIMITED)
+def test_limited(sentence: str) -> None:
+    assert not is_allowed(beside_cc_by(sentence), "commercial")
+    assert not is_allowed(license_in(f"CC0. {sentence}.") or "", "cc0")
+
+
+def beside_cc_by(sentence: str) -> str:
+    """In the text of the licence and in the copyright statement it is the same."""
+    of_license, of_copyright = (
+        meta(
+            '<permissions><license xlink:href="https://creativecommons.org/licenses/by/4.0/">'
+            f"<license-p>{in_license}</license-p></license>"
+            f"<copyright-statement>{in_copyright}</copyright-statement></permissions>"
+        )
+        for in_license, in_copyright in ((sentence, ""), ("", sentence))
+    )
+    assert of_license == of_copyright
+    return of_license
 
 
 def meta(xml: str) -> str:
@@ -111,6 +240,40 @@ def meta(xml: str) -> str:
             '<permissions><license xlink:href="http://creativecommons.org/licenses/by/4.0/"/>'
             '<license xlink:href="http://creativecommons.org/licenses/by-nc-nd/4.0/"/></permissions>',
             "CC-BY-NC-ND-4.0",
+        ),
+        # A waiver for the data: by its words, by the link in them, and by the address of the element that holds them.
+        (
+            "<permissions><copyright-statement>All rights reserved.</copyright-statement><license><license-p>The waiver "
+            '<ext-link xlink:href="http://creativecommons.org/publicdomain/zero/1.0/">CC0</ext-link> applies to the data.'
+            "</license-p></license></permissions>",
+            "unknown",
+        ),
+        (
+            '<permissions><license license-type="cc0" xlink:href="http://creativecommons.org/publicdomain/zero/1.0/">'
+            "<license-p>The CC0 waiver applies to the data.</license-p></license></permissions>",
+            "unknown",
+        ),
+        (
+            '<permissions><license xlink:href="http://creativecommons.org/licenses/by/4.0/"><license-p>This article is under a '
+            "Creative Commons Attribution License. The Creative Commons Public Domain Dedication waiver ("
+            '<ext-link xlink:href="http://creativecommons.org/publicdomain/zero/1.0/">address</ext-link>) applies to the data '
+            "made available in this article, unless otherwise stated.</license-p></license></permissions>",
+            "CC-BY-4.0",
+        ),
+        (
+            '<permissions><license license-type="CCBYNC"><license-p>CC BY</license-p></license></permissions>',
+            "CC-BY-NC",
+        ),
+        (
+            '<permissions><license xlink:href="http://creativecommons.org/licenses/by/4.0/"/>'
+            "<ali:license_ref>http://doi.wiley.com/10.1002/tdm_license_1.1</ali:license_ref></permissions>",
+            "unknown",
+        ),
+        # The copyright statement is always asked.
+        (
+            "<permissions><copyright-statement>Re-use permitted under CC BY-NC. No commercial re-use.</copyright-statement>"
+            '<license xlink:href="http://creativecommons.org/licenses/by/4.0/"/></permissions>',
+            "CC-BY-NC",
         ),
         # NLM 2.x without permissions, and the licence in the copyright statement of early PLoS.
         (

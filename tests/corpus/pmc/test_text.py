@@ -116,6 +116,15 @@ def test_paragraph(article: Callable[..., bytes], xml: str, expected: str) -> No
 
 
 BODIES = {
+    "bare text": (
+        "bare<sec><title>A</title>more <italic>bare</italic></sec>between<p>1</p>after<sec>2</sec><sec>3</sec>end",
+        ["bare", "A", "more bare", "between", "1", "after", "2", "3", "end"],
+    ),
+    "bare text with markup before a paragraph": ("a <italic>b</italic><p>1</p>", ["a b", "1"]),
+    "paragraphs in paragraphs": (
+        "<p>a<p>b</p>c<p>d<sup>2</sup><p>e</p></p></p><p>f</p>",
+        ["a", "b", "c", "d²", "e", "f"],
+    ),
     "sections in order": (
         "<p>0</p><sec><title>A</title><p>1</p><sec><title>B</title><p>2</p></sec></sec><sec><title>C</title><p>3</p></sec>",
         ["0", "A", "1", "B", "2", "C", "3"],
@@ -208,7 +217,7 @@ def test_what_stands_behind_the_body(article: Callable[..., bytes]) -> None:
 def test_an_entity_without_a_meaning_costs_only_its_article(article: Callable[..., bytes]) -> None:
     content = article(7, body="<p>&unheard-of;</p>")
     assert list(ArticleReader().read(content)) == [
-        UnusableArticle(reason="entity that is never expanded", number=7)
+        UnusableArticle(reason="entity that is never expanded", number=7, entity="unheard-of")
     ]
     assert read(article(back="<ack><p>&unheard-of;</p></ack>")).body == ["Some words here."]
 
