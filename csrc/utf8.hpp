@@ -7,7 +7,7 @@
 
 namespace megatron_bio {
 
-// The position after the code point at `at`; nullptr if the bytes up to `end` do not begin with one (overlong forms included).
+// The position after the code point at `at`; nullptr if the bytes up to `end` do not begin with one (overlong forms and halves of surrogate pairs are none).
 inline const char* decode(const char* at, const char* end, uint32_t& point) {
     auto byte = [&](int i) { return static_cast<unsigned char>(at[i]); };
     auto continues = [&](int i) { return (byte(i) & 0xc0) == 0x80; };
@@ -23,7 +23,8 @@ inline const char* decode(const char* at, const char* end, uint32_t& point) {
         if (!continues(i)) return nullptr;
         point = point << 6 | (byte(i) & 0x3f);
     }
-    if (point < (more == 1 ? 0x80u : more == 2 ? 0x800u : 0x10000u) || point > 0x10ffff) return nullptr;
+    if (point < (more == 1 ? 0x80u : more == 2 ? 0x800u : 0x10000u) || point > 0x10ffff || (point >= 0xd800 && point <= 0xdfff))
+        return nullptr;
     return at + more + 1;
 }
 

@@ -5,17 +5,14 @@
 // reader decides. What is read is well-formed. Of the elements ref-list, table and contrib-group nothing is kept: https://www.w3.org/TR/xml/ and https://www.w3.org/TR/xml-names/
 #pragma once
 
-#include <exception>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
-namespace megatron_bio {
+#include "unusual.hpp"
 
-struct Unusual : std::exception {
-    const char* what() const noexcept override { return "left to the reference reader"; }
-};
+namespace megatron_bio {
 
 struct Element {
     std::string_view name;        // Empty in a namespace, but for `math`.

@@ -53,6 +53,8 @@ def _stable_characters() -> frozenset[str]:
 
 STABLE_CHARACTERS: Final = _stable_characters()
 """What `clean` leaves as it is, whatever stands around."""
+STABLE_TABLE: Final = bytes(chr(point) in STABLE_CHARACTERS for point in range(0x2C00))
+"""The same as one byte, 0 or 1, for each code point, for compiled code."""
 _PRINTABLE_ASCII: Final = bytes(range(0x20, 0x7F))
 
 

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from lxml import etree
 
 from megatron_bio import native
-from megatron_bio.corpus.characters import STABLE_CHARACTERS, clean, subscript, superscript
+from megatron_bio.corpus.characters import STABLE_TABLE, clean, subscript, superscript
 from megatron_bio.corpus.mathml import math_text
 from megatron_bio.corpus.pmc.citations import takes_mark
 from megatron_bio.corpus.pmc.selection import is_main_abstract_title, is_side_title_text
@@ -26,7 +26,6 @@ def _has_letter_or_digit(text: str) -> bool:
     return any(map(str.isalnum, text))
 
 
-_STABLE: Final = bytes(chr(point) in STABLE_CHARACTERS for point in range(0x2C00))
 # The same few stand in every article: 2, −1, a, max.
 _DECISIONS: Final = SimpleNamespace(
     superscript=lru_cache(maxsize=4096)(superscript),
@@ -59,5 +58,5 @@ def read_article(content: bytes, captions: bool) -> ArticleText | None:
     """
     if native.compiled is None:
         return None
-    found = native.compiled.read_article(content, captions, _STABLE, _DECISIONS)
+    found = native.compiled.read_article(content, captions, STABLE_TABLE, _DECISIONS)
     return None if found is None else ArticleText(*found)

@@ -13,6 +13,7 @@ from lxml import etree
 
 from megatron_bio.corpus.characters import UnknownEntityError
 from megatron_bio.corpus.markup_text import element_text
+from megatron_bio.corpus.pubmed.compiled import Spans, read_citation
 from megatron_bio.corpus.pubmed.fields import YEAR, Fields, Section
 from megatron_bio.corpus.pubmed.parser import PieceParser
 from megatron_bio.corpus.pubmed.plain_text import plain_text, plain_texts
@@ -60,6 +61,26 @@ def usual_fields(record: RawRecord, all_fields: bool, parser: PieceParser) -> Fi
 
 def _fields(xml: bytes, begin: int, end: int, all_fields: bool, parser: PieceParser) -> Fields | None:
     """The fields of the record in xml[begin:end]."""
+    found = read_citation(xml, begin, end)
+    if found is None:
+        found = _text_fields(xml, begin, end, parser)
+    if found is None:
+        return None
+    fields, spans = found
+    if xml.find(b"RetractionIn", spans.article_end, spans.citation_end) >= 0:
+        return None
+    if not all_fields:
+        return None if b"retracted" in xml[spans.after_languages : spans.article_end].lower() else fields
+    fields.has_all = True
+    journal = xml[spans.head_end : spans.title_begin]
+    locations = xml[spans.title_end : spans.before_authors]
+    _describe_content(journal, locations, xml[spans.after_languages : spans.article_end], fields, parser)
+    _describe_record(xml[spans.article_end : spans.citation_end], xml[spans.citation_end : end], fields)
+    return fields
+
+
+def _text_fields(xml: bytes, begin: int, end: int, parser: PieceParser) -> tuple[Fields, Spans] | None:
+    """Title, abstract and languages of the record in xml[begin:end], and where they stand."""
     head = _HEAD.match(xml, begin, end)
     if head is None:
         return None
@@ -71,10 +92,11 @@ def _fields(xml: bytes, begin: int, end: int, all_fields: bool, parser: PiecePar
     sections_found, at = _abstract(xml, abstract, end, parser) if abstract >= 0 else ((), title_end)
     language = find(b"<Language>", at, end)
     article_end = find(b"</Article>", language, end)
-    if title < 0 or title_end < 0 or language < 0 or article_end < 0:
+    citation_end = find(b"</MedlineCitation>", article_end, end)
+    if min(title, title_end, language, article_end, citation_end) < 0:
         return None
-    if abstract < 0 and find(b"<Abstract", title_end, article_end) >= 0:
-        return None
+    if find(b"<Abstract", at, article_end) >= 0:
+        return None  # One in another spelling, or a second one.
     _require_before(xml, title, b"</Journal>")
     _require_before(xml, language, _BEFORE_LANGUAGE)
     version, pmid = head.groups()
@@ -83,28 +105,25 @@ def _fields(xml: bytes, begin: int, end: int, all_fields: bool, parser: PiecePar
         version=int(version) if version else 1,
         title=_text(xml, title, b"<ArticleTitle>", title_end, parser),
         abstract=sections_found,
-        has_all=all_fields,
     )
-    at = language + len(b"<Language>eng</Language>")
-    if xml.startswith(b"<Language>eng</Language>", language) and find(b"<Language", at, article_end) < 0:
-        fields.languages = ("eng",)
-    else:
-        languages = []
-        at = language
-        while found := _LANGUAGE.match(xml, at):
-            languages.append(found[1])
-            at = found.end()
-        if find(b"<Language", at, article_end) >= 0:
-            return None
-        fields.languages = _texts(languages)
-    if all_fields:
-        citation_end = find(b"</MedlineCitation>", article_end, end)
-        if citation_end < 0:
-            return None
-        locations = xml[title_end : language if abstract < 0 else abstract]
-        _describe_content(xml[head.end() : title], locations, xml[at:article_end], fields, parser)
-        _describe_record(xml[article_end:citation_end], xml[citation_end:end], fields)
-    return fields
+    languages = []
+    at = language
+    while found := _LANGUAGE.match(xml, at):
+        languages.append(found[1])
+        at = found.end()
+    if find(b"<Language", at, article_end) >= 0:
+        return None
+    fields.languages = _texts(languages)
+    spans = Spans(
+        head_end=head.end(),
+        title_begin=title,
+        title_end=title_end,
+        before_authors=language if abstract < 0 else abstract,
+        after_languages=at,
+        article_end=article_end,
+        citation_end=citation_end,
+    )
+    return fields, spans
 
 
 def _abstract(xml: bytes, begin: int, limit: int, parser: PieceParser) -> tuple[list[Section], int]:
@@ -168,7 +187,7 @@ def _describe_content(
 
 def _describe_record(citation: bytes, data: bytes, fields: Fields) -> None:
     """What stands behind the Article: the rest of the MedlineCitation, and PubmedData."""
-    if b"<OtherAbstract" in citation or b"RetractionIn" in citation:
+    if b"<OtherAbstract" in citation:
         raise _UnusualError
     mesh = citation.find(b"<MeshHeadingList")
     if mesh >= 0:

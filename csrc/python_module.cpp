@@ -1,0 +1,8 @@
+// The Python module megatron_bio.native._compiled.
+#include "python_parts.hpp"
+
+PYBIND11_MODULE(_compiled, module) {
+    module.doc() = "Compiled parts of megatron-bio; megatron_bio.native says which are there.";
+    megatron_bio::add_articles(module);
+    megatron_bio::add_citations(module);
+}
