@@ -9,6 +9,8 @@ from megatron_bio.corpus.extraction.records import Lost
 from megatron_bio.corpus.pubmed.citation import Citation, to_document
 from megatron_bio.corpus.pubmed.read import read_pubmed
 
+pytestmark = pytest.mark.usefixtures("each_reader")
+
 Make = Callable[..., str]
 Write = Callable[..., Path]
 

@@ -15,6 +15,8 @@ from megatron_bio.corpus.pubmed.read import PubmedRecord, read_pubmed
 from megatron_bio.corpus.pubmed.shortcut import usual_fields
 from megatron_bio.corpus.pubmed.splitter import RawRecord
 
+pytestmark = pytest.mark.usefixtures("each_reader")
+
 HEAD = b'<?xml version="1.0"?>\n<!DOCTYPE PubmedArticleSet SYSTEM "x">\n<PubmedArticleSet>\n'
 END = b"\n</PubmedArticleSet>\n"
 JOURNAL = (

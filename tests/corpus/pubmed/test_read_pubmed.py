@@ -7,6 +7,8 @@ import pytest
 from megatron_bio.corpus.pubmed.citation import Citation, Deletion, UnusableRecord, to_document
 from megatron_bio.corpus.pubmed.read import read_pubmed
 
+pytestmark = pytest.mark.usefixtures("each_reader")
+
 Make = Callable[..., str]
 Write = Callable[..., Path]
 

@@ -13,6 +13,8 @@ from megatron_bio.corpus.pubmed.extract import extract_pubmed
 from megatron_bio.corpus.pubmed.read import read_pubmed
 from tests.references.pubmed import bare, read_plain
 
+pytestmark = pytest.mark.usefixtures("each_reader")
+
 DATA = Path(__file__).parents[4] / "shared" / "data" / "pubmed"
 FILES = sorted(DATA.glob("*.xml.gz"))
 pytestmark = pytest.mark.skipif(not FILES, reason=f"the shared PubMed files are not at {DATA}")
