@@ -47,10 +47,12 @@ class ExtractionOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractPubmedOptions(ExtractionOptions):
-    """PubMed XML in, documents with title and abstract out. Give baseline files first, then update files, in order of issue."""
+    """PubMed XML in, documents with title and abstract out; files named as NLM names them (pubmedYYnNNNN.xml.gz) are read by
+    year and number, others in the order given: baseline files first, then update files, as of two equal versions the later
+    counts."""
 
     fields: Literal["text", "all"] = "all"
-    """What is read beside title and abstract: `text` only the languages, `all` everything that later filters ask for."""
+    """What is read beside title and abstract: `text` only languages and retractions, `all` everything that later filters ask for."""
     other_abstracts: bool = False
     """Keep abstracts in other languages (and of other publishers), apart from the text, in meta.other_abstracts."""
     require_abstract: bool = True

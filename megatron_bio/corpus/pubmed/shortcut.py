@@ -73,8 +73,11 @@ def _fields(xml: bytes, begin: int, end: int, all_fields: bool, parser: PiecePar
     article_end = find(b"</Article>", language, end)
     if title < 0 or title_end < 0 or language < 0 or article_end < 0:
         return None
-    if abstract < 0 and find(b"<Abstract", title_end, article_end) >= 0:
+    citation_end = find(b"</MedlineCitation>", article_end, end)
+    if citation_end < 0 or find(b"RetractionIn", article_end, citation_end) >= 0:
         return None
+    if find(b"<Abstract", at, article_end) >= 0:
+        return None  # One in another spelling, or a second one.
     _require_before(xml, title, b"</Journal>")
     _require_before(xml, language, _BEFORE_LANGUAGE)
     version, pmid = head.groups()
@@ -97,10 +100,10 @@ def _fields(xml: bytes, begin: int, end: int, all_fields: bool, parser: PiecePar
         if find(b"<Language", at, article_end) >= 0:
             return None
         fields.languages = _texts(languages)
-    if all_fields:
-        citation_end = find(b"</MedlineCitation>", article_end, end)
-        if citation_end < 0:
+    if not all_fields:
+        if b"retracted" in xml[at:article_end].lower():
             return None
+    else:
         locations = xml[title_end : language if abstract < 0 else abstract]
         _describe_content(xml[head.end() : title], locations, xml[at:article_end], fields, parser)
         _describe_record(xml[article_end:citation_end], xml[citation_end:end], fields)
@@ -168,7 +171,7 @@ def _describe_content(
 
 def _describe_record(citation: bytes, data: bytes, fields: Fields) -> None:
     """What stands behind the Article: the rest of the MedlineCitation, and PubmedData."""
-    if b"<OtherAbstract" in citation or b"RetractionIn" in citation:
+    if b"<OtherAbstract" in citation:
         raise _UnusualError
     mesh = citation.find(b"<MeshHeadingList")
     if mesh >= 0:
