@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import lzma
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, cast
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Literal, Protocol, cast
 
 import zstandard
 from isal import igzip_lib
@@ -21,8 +23,6 @@ MOST_CONTENT_BYTES = 1 << 18
 """What gzip and xz give at once; with far more, the system must give new memory for each piece, which costs half of the reading."""
 ENOUGH_CONTENT_BYTES = 1 << 18
 """Content of small members is gathered up to this."""
-CHECKSUM_BYTES = 8
-"""What gzip and, with less, zstd have at the end. It is read by itself, so that a wrong one costs no content."""
 ZSTD_STEP_BYTES = 1 << 11
 """What zstd is given at once, since it cannot be told to stop: a block of at most 128 KiB takes 4 bytes or more, so at most
 64 MiB come out."""
@@ -36,6 +36,9 @@ ZSTD_SKIPPABLE_MAGICS = tuple(bytes((0x50 + number,)) + b"\x2a\x4d\x18" for numb
 DECOMPRESSION_ERRORS = (cast(type[Exception], igzip_lib.IsalError), lzma.LZMAError, zstandard.ZstdError)
 
 Compression = Literal["gzip", "xz", "zstd", ""]
+
+CHECKSUM_BYTES: Final[Mapping[Compression, int]] = MappingProxyType({"gzip": 8, "zstd": 4})
+"""What is at the end of a file. It is read by itself, so that a wrong one costs no content; in xz it is not at the end."""
 
 
 def compression(start: bytes) -> Compression:
@@ -176,7 +179,7 @@ class DecompressedFile(io.RawIOBase):
         return content
 
     def _read_chunk(self) -> bytes:
-        """The next bytes of the file; its end, if it is compressed, by itself."""
+        """The next bytes of the file; a checksum at its end by itself."""
         chunk, self._end = self._end, b""
         if not chunk:
             try:
@@ -187,9 +190,9 @@ class DecompressedFile(io.RawIOBase):
                     "cannot be read",
                     f"cannot be read on from byte {self.compressed_position:,}: {error.strerror}.",
                 ) from error
-            is_last = self.compressed_position + len(chunk) >= self._size
-            if is_last and self._member is not None and len(chunk) > CHECKSUM_BYTES:
-                chunk, self._end = chunk[:-CHECKSUM_BYTES], chunk[-CHECKSUM_BYTES:]
+            end = CHECKSUM_BYTES.get(self._compression, 0)
+            if end and self.compressed_position + len(chunk) >= self._size and len(chunk) > end:
+                chunk, self._end = chunk[:-end], chunk[-end:]
         self.compressed_position += len(chunk)
         return chunk
 

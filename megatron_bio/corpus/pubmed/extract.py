@@ -15,8 +15,7 @@ from megatron_bio.corpus.pubmed.citation import SOURCE, Citation, Deletion, Unus
 from megatron_bio.corpus.pubmed.read import read_pubmed
 from megatron_bio.corpus.work_folder import file_identity
 
-
-_ISSUED = re.compile(r"pubmed([0-9]{2})n([0-9]+)\.xml(?:\.[a-z0-9]+)?")
+_ISSUED = re.compile(r"(?:pubmed|medline)([0-9]{2})n([0-9]{4,})\.xml(?:\.[a-z0-9]+)?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +86,7 @@ class PubmedFile:
 
 
 def in_order_of_issue(paths: Sequence[Path]) -> list[Path]:
-    """By year and number if all names are as NLM gives them (`pubmed25n0001.xml.gz`), else in the order given.
+    """By year and number if all names are as NLM gives them (`pubmed25n0001.xml.gz`, before 2017 `medline…`), else as given.
 
     The numbers of the update files go on after those of the baseline of their year.
     """

@@ -30,7 +30,7 @@ _HEAD = re.compile(
     rb'<Article(?: PubModel="[^"<&]*")?>\s*<Journal>'
 )
 _SECTION = re.compile(rb'\s*<AbstractText(?: Label="([^"<&]*)")?(?: NlmCategory="[^"<&]*")?>')
-_AFTER_SECTIONS = re.compile(rb"\s*(?:<CopyrightInformation>[^<]*</CopyrightInformation>\s*)?</Abstract>")
+_AFTER_SECTIONS = re.compile(rb"\s*(?:<CopyrightInformation>[^<]*</CopyrightInformation>\s*)?</Abstract>\s*")
 _LANGUAGE = re.compile(rb"\s*<Language>([^<&]*)</Language>")
 _BEFORE_ABSTRACT: Final = (b"</ArticleTitle>", b"</Pagination>", b"</ELocationID>")
 _BEFORE_LANGUAGE: Final = (*_BEFORE_ABSTRACT, b"</Abstract>", b"</Affiliation>", b"</AuthorList>")
@@ -69,15 +69,16 @@ def _fields(xml: bytes, begin: int, end: int, all_fields: bool, parser: PiecePar
     title_end = find(b"</ArticleTitle>", title, end)
     abstract = find(b"<Abstract>", title_end, end)
     sections_found, at = _abstract(xml, abstract, end, parser) if abstract >= 0 else ((), title_end)
-    language = find(b"<Language>", at, end)
+    authors = find(b"</AuthorList>", at, end) if xml.startswith(b"<AuthorList", at) else at
+    language = find(b"<Language>", authors, end)
     article_end = find(b"</Article>", language, end)
-    if title < 0 or title_end < 0 or language < 0 or article_end < 0:
+    if title < 0 or title_end < 0 or authors < 0 or language < 0 or article_end < 0:
         return None
-    citation_end = find(b"</MedlineCitation>", article_end, end)
-    if citation_end < 0 or find(b"RetractionIn", article_end, citation_end) >= 0:
-        return None
-    if find(b"<Abstract", at, article_end) >= 0:
+    if find(b"<Abstract", authors, article_end) >= 0:
         return None  # One in another spelling, or a second one.
+    corrections = find(b"<CommentsCorrections", article_end, end)
+    if corrections >= 0 and find(b"RetractionIn", corrections, end) >= 0:
+        return None
     _require_before(xml, title, b"</Journal>")
     _require_before(xml, language, _BEFORE_LANGUAGE)
     version, pmid = head.groups()
@@ -104,6 +105,9 @@ def _fields(xml: bytes, begin: int, end: int, all_fields: bool, parser: PiecePar
         if b"retracted" in xml[at:article_end].lower():
             return None
     else:
+        citation_end = find(b"</MedlineCitation>", article_end, end)
+        if citation_end < 0:
+            return None
         locations = xml[title_end : language if abstract < 0 else abstract]
         _describe_content(xml[head.end() : title], locations, xml[at:article_end], fields, parser)
         _describe_record(xml[article_end:citation_end], xml[citation_end:end], fields)
