@@ -47,10 +47,11 @@ class ExtractionOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractPubmedOptions(ExtractionOptions):
-    """PubMed XML in, documents with title and abstract out. Give baseline files first, then update files, in order of issue."""
+    """PubMed XML in, documents with title and abstract out. Files that are all named as NLM names them (pubmedYYnNNNN.xml.gz)
+    are read in the order of year and number. Give others in order of issue: of two equal versions the later one counts."""
 
     fields: Literal["text", "all"] = "all"
-    """What is read beside title and abstract: `text` only the languages, `all` everything that later filters ask for."""
+    """Beside title and abstract, `text` reads only languages and retractions, `all` everything that later filters ask for."""
     other_abstracts: bool = False
     """Keep abstracts in other languages (and of other publishers), apart from the text, in meta.other_abstracts."""
     require_abstract: bool = True

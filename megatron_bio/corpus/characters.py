@@ -103,7 +103,11 @@ def named_entity(name: str) -> str:
 
 def clean(text: str) -> str:
     """Unicode NFC, without control and invisible format characters, each run of white space one space, stripped."""
-    text = " ".join(unicodedata.normalize("NFC", text).split())
+    text = unicodedata.normalize("NFC", text)
+    # The space is the only white space that is printable. (Searching from the end is the faster way.)
+    if text.isprintable() and text.rfind("  ") < 0:
+        return text.strip(" ")
+    text = " ".join(text.split())
     if text.isprintable():
         return text
     return " ".join(_INVISIBLE.sub("", text).split())

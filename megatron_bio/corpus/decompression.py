@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import lzma
+import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Literal, Protocol, cast
 
 import zstandard
 from isal import igzip_lib
@@ -16,8 +19,10 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 CHUNK_BYTES = 1 << 16
-MOST_CONTENT_BYTES = 1 << 22
-"""What gzip and xz give at once."""
+MOST_CONTENT_BYTES = 1 << 18
+"""What gzip and xz give at once; with far more, the system must give new memory for each piece, which costs half of the reading."""
+ENOUGH_CONTENT_BYTES = 1 << 18
+"""Content of small members is gathered up to this."""
 ZSTD_STEP_BYTES = 1 << 11
 """What zstd is given at once, since it cannot be told to stop: a block of at most 128 KiB takes 4 bytes or more, so at most
 64 MiB come out."""
@@ -25,8 +30,24 @@ MAGIC_BYTES = 6
 GZIP_MAGIC = b"\x1f\x8b"
 XZ_MAGIC = b"\xfd7zXZ\x00"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+ZSTD_SKIPPABLE_MAGICS = tuple(bytes((0x50 + number,)) + b"\x2a\x4d\x18" for number in range(16))
+"""Frames without content; pzstd begins a file with one."""
 # The stubs of isal declare its error class as an instance.
 DECOMPRESSION_ERRORS = (cast(type[Exception], igzip_lib.IsalError), lzma.LZMAError, zstandard.ZstdError)
+
+Compression = Literal["gzip", "xz", "zstd", ""]
+
+CHECKSUM_BYTES: Final[Mapping[Compression, int]] = MappingProxyType({"gzip": 8, "zstd": 4})
+"""What is at the end of a file. It is read by itself, so that a wrong one costs no content; in xz it is not at the end."""
+
+
+def compression(start: bytes) -> Compression:
+    """How content is compressed that begins with `start`, at least `MAGIC_BYTES` of it; "" for not at all."""
+    if start.startswith(GZIP_MAGIC):
+        return "gzip"
+    if start.startswith(XZ_MAGIC):
+        return "xz"
+    return "zstd" if start.startswith((ZSTD_MAGIC, *ZSTD_SKIPPABLE_MAGICS)) else ""
 
 
 class _Decompressor(Protocol):
@@ -85,8 +106,8 @@ class DecompressedFile(io.RawIOBase):
     """The bytes inside a file, as a readable binary stream that needs constant memory.
 
     Several compressed members in one file are read as one stream, as gzip, xz and zstd do. Checksums are verified.
-    Raises DamagedFileError with the byte position for a truncated or damaged file. `compressed_position` counts the
-    bytes taken from disk so far.
+    Raises DamagedFileError with the byte position for a truncated or damaged file, after the content before that place.
+    `compressed_position` counts the bytes taken from disk so far.
     """
 
     def __init__(self, path: Path) -> None:
@@ -102,9 +123,12 @@ class DecompressedFile(io.RawIOBase):
             raise DamagedFileError(
                 path, "cannot be opened", f"cannot be opened: {error.strerror}."
             ) from error
-        self._magic = self._file.peek(MAGIC_BYTES)[:MAGIC_BYTES]
+        self._size = os.fstat(self._file.fileno()).st_size
+        self._compression = compression(self._file.peek(MAGIC_BYTES))
         self._member = self._new_member()
         self._rest = memoryview(b"")
+        self._end = b""
+        self._failure: DamagedFileError | None = None
 
     def readable(self) -> bool:
         """Always; needed by io.BufferedReader."""
@@ -132,59 +156,76 @@ class DecompressedFile(io.RawIOBase):
         super().close()
 
     def _new_member(self) -> _Member | _ZstdMember | None:
-        if self._magic.startswith(GZIP_MAGIC):
+        if self._compression == "gzip":
             return _Member(igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP))
-        if self._magic.startswith(XZ_MAGIC):
+        if self._compression == "xz":
             return _Member(lzma.LZMADecompressor(format=lzma.FORMAT_XZ))
-        if self._magic.startswith(ZSTD_MAGIC):
-            return _ZstdMember()
-        return None
+        return _ZstdMember() if self._compression == "zstd" else None
 
     def _next_content(self) -> bytes:
-        content = self._decompress() if self._member else b""
+        if self._member is None:
+            return self._read_chunk()
+        content = b""
         while not content:
-            chunk = self._read_chunk()
-            if not chunk:
-                self._check_complete()
-                break
-            self.compressed_position += len(chunk)
-            self._rest = memoryview(chunk)
-            content = self._decompress() if self._member else chunk
+            if self._failure is not None:
+                raise self._failure
+            if not self._rest and not self._member.has_more:
+                self._rest = memoryview(self._read_chunk())
+                if not self._rest:
+                    self._check_complete(self._member)
+                    break
+            content = self._decompress(self._member)
         self._produced += len(content)
         return content
 
     def _read_chunk(self) -> bytes:
-        try:
-            return self._file.read(CHUNK_BYTES)
-        except OSError as error:
-            raise DamagedFileError(
-                self._path,
-                "cannot be read",
-                f"cannot be read on from byte {self.compressed_position:,}: {error.strerror}.",
-            ) from error
-
-    def _decompress(self) -> bytes:
-        """What is in the rest of the chunk, or part of it when that is much; the rest that is left is for the next call."""
-        parts, size = [], 0
-        assert self._member is not None
-        while size < MOST_CONTENT_BYTES and (self._rest or self._member.has_more):
-            if self._member.eof:
-                # gzip and xz both allow zero padding between and after members.
-                self._rest = memoryview(bytes(self._rest).lstrip(b"\x00"))
-                if not self._rest:
-                    break
-                self._member = self._new_member()
-                assert self._member is not None
+        """The next bytes of the file; a checksum at its end by itself."""
+        chunk, self._end = self._end, b""
+        if not chunk:
             try:
-                content, self._rest = self._member.decompress(self._rest)
+                chunk = self._file.read(CHUNK_BYTES)
+            except OSError as error:
+                raise DamagedFileError(
+                    self._path,
+                    "cannot be read",
+                    f"cannot be read on from byte {self.compressed_position:,}: {error.strerror}.",
+                ) from error
+            end = CHECKSUM_BYTES.get(self._compression, 0)
+            if end and self.compressed_position + len(chunk) >= self._size and len(chunk) > end:
+                chunk, self._end = chunk[:-end], chunk[-end:]
+        self.compressed_position += len(chunk)
+        return chunk
+
+    def _decompress(self, member: _Member | _ZstdMember) -> bytes:
+        """Some of what is in the rest of the chunk; what of it is left, and damage behind what it gives, is for the next call."""
+        parts: list[bytes] = []
+        size = 0
+        while size < ENOUGH_CONTENT_BYTES and (self._rest or member.has_more):
+            try:
+                if member.eof:
+                    if not self._comes_member():
+                        break
+                    self._member = member = cast(_Member | _ZstdMember, self._new_member())
+                content, self._rest = member.decompress(self._rest)
             except DECOMPRESSION_ERRORS as error:
-                raise self._corrupt(str(error)) from error
+                self._failure = self._corrupt(str(error))
+                break
             parts.append(content)
             size += len(content)
         return b"".join(parts)
 
-    def _check_complete(self) -> None:
-        if self._member is None or self._member.eof:
+    def _comes_member(self) -> bool:
+        """Whether another member begins in what is left; gzip and xz both allow zero padding between and after members."""
+        rest = bytes(self._rest).lstrip(b"\x00")
+        while 0 < len(rest) < MAGIC_BYTES and (more := self._read_chunk()):
+            rest += more
+        self._rest = memoryview(rest)
+        if rest and compression(rest) != self._compression:
+            self._failure = self._junk(self.compressed_position - len(rest))
+        return bool(rest) and self._failure is None
+
+    def _check_complete(self, member: _Member | _ZstdMember) -> None:
+        if member.eof:
             return
         raise DamagedFileError(
             self._path,
@@ -192,6 +233,14 @@ class DecompressedFile(io.RawIOBase):
             f"expected the end mark of the compressed data, found the end of the file at byte "
             f"{self.compressed_position:,} ({self._produced:,} bytes of content before it). The file is truncated: "
             "download it again and compare its checksum.",
+        )
+
+    def _junk(self, position: int) -> DamagedFileError:
+        return DamagedFileError(
+            self._path,
+            "bytes behind the compressed data",
+            f"expected the end of the file at byte {position:,}, found bytes behind the end of the {self._compression} data, "
+            "which is whole. If more data was joined to it, split it off; else cut the file there.",
         )
 
     def _corrupt(self, detail: str) -> DamagedFileError:

@@ -46,6 +46,8 @@ def _rendered(child: Any) -> str:
         return underlined(_inline(child))
     if name == "math":
         return math_text(child)
+    if name in ("br", "break"):
+        return f" {_inline(child)}"
     if name == "DispFormula":
         return f" {_inline(child)} "
     return _inline(child)

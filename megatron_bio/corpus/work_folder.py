@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -20,7 +20,8 @@ class WorkFolder:
     """The folder OUTPUT.unfinished beside an output; it is removed when the output is complete.
 
     What is in it is written with `atomic_file` and vouched for by a fingerprint of everything that it was made from, so
-    a later run takes only what it would make itself, byte for byte. It stays after an error, an interrupt or a kill.
+    a later run takes only what it would make itself, byte for byte. With something finished in it, it stays after an error,
+    an interrupt or a kill.
     """
 
     def __init__(self, path: Path) -> None:
@@ -57,14 +58,25 @@ class WorkFolder:
             raise _refused(folder.path, error) from error
         try:
             _lock(descriptor, folder.path / LOCK, output)
-            folder._clear(output, everything=not resume)
-            yield folder
+            try:
+                folder._clear(output, everything=not resume)
+                yield folder
+            finally:
+                folder._remove_if_empty(descriptor)
         finally:
             os.close(descriptor)
 
     def remove(self) -> None:
         """The output is complete."""
         shutil.rmtree(self.path)
+
+    def _remove_if_empty(self, lock: int) -> None:
+        """Unless the folder has another lock: then it is already that of another run."""
+        with suppress(
+            OSError
+        ):  # What led here is more important, and the folder is taken for what it is the next time.
+            if [path.name for path in self.path.iterdir()] == [LOCK] and _is_of(lock, self.path / LOCK):
+                shutil.rmtree(self.path)
 
     def _clear(self, output: Path, everything: bool) -> None:
         stale = list(self.path.iterdir() if everything else self.path.rglob("*.tmp"))
@@ -80,7 +92,7 @@ def _lock(descriptor: int, path: Path, output: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # The run that had it may have removed the folder since it was opened here.
-        is_current = path.exists() and os.path.samestat(os.fstat(descriptor), path.stat())
+        is_current = path.exists() and _is_of(descriptor, path)
     except BlockingIOError:
         is_current = False
     except OSError as error:
@@ -90,6 +102,10 @@ def _lock(descriptor: int, path: Path, output: Path) -> None:
             f"--output {output}: expected no other run that writes it, found one that is still on. Wait for it or end it, "
             "then start again."
         )
+
+
+def _is_of(descriptor: int, path: Path) -> bool:
+    return os.path.samestat(os.fstat(descriptor), path.stat())
 
 
 def _is_temporary(name: str, output: str) -> bool:

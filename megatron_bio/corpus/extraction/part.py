@@ -22,7 +22,7 @@ ALL_VERSIONS = -1
 WITHDRAWN = -1
 CHANGE_NUMBERS = 3
 KEPT_NUMBERS = 4
-FORMAT = 2
+FORMAT = 3
 """Changes whenever a new version of the program would give other lines for the same input."""
 
 

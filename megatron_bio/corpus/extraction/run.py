@@ -64,6 +64,7 @@ def extract(
         with DocumentWriter(options.output) as writer:
             _write_current(folder.path, parts, register, writer, report)
             if not report.kept:
+                folder.remove()
                 raise CorpusError(
                     f"expected at least one document, found none in {len(paths)} files; nothing was written.\n"
                     f"{report.to_text()}"

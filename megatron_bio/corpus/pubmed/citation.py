@@ -39,7 +39,7 @@ class UnusableRecord:
 
 def document_parts(citation: Citation) -> tuple[str, str, str, dict[str, object]]:
     """Id, title, text and meta. A record without abstract has its title as text, and `title_only` in its meta."""
-    meta = {"version": citation.version, **citation.meta}
+    meta = {"pmid": citation.pmid, "version": citation.version, **citation.meta}
     title, text = citation.title, citation.abstract
     if not text:
         title, text = "", title

@@ -19,6 +19,7 @@ _MARKS: Final = (
 )
 _UNMARKED: Final = ((b"<\x00?\x00", "utf-16-le"), (b"\x00<\x00?", "utf-16-be"))
 _DECLARED = re.compile(rb"""<\?xml\s[^>]*?\bencoding\s*=\s*["']([A-Za-z][\w.:-]*)["']""")
+_UPPER_BYTES: Final = bytes(range(128, 256))
 _ALREADY_UTF8: Final = frozenset({"utf-8", "ascii"})
 
 
@@ -26,8 +27,8 @@ class XmlContent:
     """Context manager that gives the content piece by piece, in UTF-8 without byte order mark.
 
     The encoding is that of the byte order mark, else of the XML declaration, else UTF-8. UTF-8 is passed on unchecked, as
-    one wrong byte must not cost the whole file; of other encodings a byte that cannot be read ends the reading. Raises
-    DamagedFileError.
+    one wrong byte must not cost the whole file; of other encodings a byte that cannot be read ends the reading, and so does
+    UTF-8 under the name of an encoding with one byte a character. Raises DamagedFileError.
     """
 
     def __init__(self, path: Path) -> None:
@@ -35,6 +36,8 @@ class XmlContent:
         self._path = path
         self._file = DecompressedFile(path)
         self._decoder: codecs.IncrementalDecoder | None = None
+        self._utf8: codecs.IncrementalDecoder | None = None
+        """While it is not yet seen that a file with one byte a character is none of UTF-8."""
         self._started = False
 
     def __enter__(self) -> Self:
@@ -84,6 +87,8 @@ class XmlContent:
             name = codecs.lookup(name).name
             if name not in _ALREADY_UTF8:
                 self._decoder = codecs.getincrementaldecoder(name)()
+                if len(_UPPER_BYTES.decode(name, "replace")) == len(_UPPER_BYTES):
+                    self._utf8 = codecs.getincrementaldecoder("utf-8")()
         except (LookupError, UnicodeError) as error:
             raise DamagedFileError(
                 self._path,
@@ -95,6 +100,8 @@ class XmlContent:
 
     def _decode(self, content: bytes) -> str:
         assert self._decoder is not None
+        if self._utf8 is not None and not content.isascii():
+            self._refuse_utf8(content)
         try:
             return self._decoder.decode(content, final=not content)
         except UnicodeError as error:
@@ -104,6 +111,22 @@ class XmlContent:
                 f"expected the encoding that the file declares, found bytes that it does not have before byte "
                 f"{self.compressed_position:,} of the file ({error}). Correct the declaration or download the file again.",
             ) from error
+
+    def _refuse_utf8(self, content: bytes) -> None:
+        """A text with one byte a character has bytes above 127 that make no UTF-8, practically always in its first piece."""
+        assert self._utf8 is not None
+        try:
+            text = self._utf8.decode(content)
+        except UnicodeDecodeError:
+            self._utf8 = None
+            return
+        if not text.isascii():
+            raise DamagedFileError(
+                self._path,
+                "wrong encoding",
+                "expected the encoding that the file declares, with one byte a character, found UTF-8 before byte "
+                f'{self.compressed_position:,} of the file. Correct the XML declaration to encoding="utf-8".',
+            )
 
 
 class LineFinder:

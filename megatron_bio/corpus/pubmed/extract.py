@@ -1,6 +1,7 @@
 """The verb `extract pubmed`: PubMed XML files → documents."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from megatron_bio.corpus.inputs import expand_inputs
 from megatron_bio.corpus.pubmed.citation import SOURCE, Citation, Deletion, UnusableRecord, document_parts
 from megatron_bio.corpus.pubmed.read import read_pubmed
 from megatron_bio.corpus.work_folder import file_identity
+
+_ISSUED = re.compile(r"(?:pubmed|medline)([0-9]{2})n([0-9]{4,})\.xml(?:\.[a-z0-9]+)?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,9 +85,21 @@ class PubmedFile:
         )
 
 
+def in_order_of_issue(paths: Sequence[Path]) -> list[Path]:
+    """By year and number if all names are as NLM gives them (`pubmed25n0001.xml.gz`, before 2017 `medline…`), else as given.
+
+    The numbers of the update files go on after those of the baseline of their year.
+    """
+    issues = [_ISSUED.fullmatch(path.name) for path in paths]
+    numbers = [(int(issue[1]), int(issue[2])) for issue in issues if issue]
+    if len(numbers) < len(paths):
+        return list(paths)
+    return [path for _, path in sorted(zip(numbers, paths, strict=True), key=lambda pair: pair[0])]
+
+
 def extract_pubmed(options: ExtractPubmedOptions) -> None:
     """Writes the documents and the report, see `extract`. Raises CorpusError."""
-    paths = expand_inputs(options.inputs)
+    paths = in_order_of_issue(expand_inputs(options.inputs))
     choices: dict[str, Any] = {
         "all_fields": options.fields == "all",
         "other_abstracts": options.other_abstracts,

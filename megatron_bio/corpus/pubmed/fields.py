@@ -38,7 +38,8 @@ Section = tuple[str, str]
 
 @dataclass(kw_only=True, slots=True)
 class Fields:
-    """Cleaned text of the elements; those below `has_all` stay empty where only the text is wanted."""
+    """Cleaned text of the elements; those below `has_all` may stay empty where only the text is wanted, unless they tell of
+    a retraction."""
 
     pmid: int | None
     """None when there is no valid one."""
@@ -74,9 +75,13 @@ def to_citation(fields: Fields) -> Citation | UnusableRecord:
     if len(abstract) < LARGEST_NOTICE and _is_withdrawal(abstract):
         meta["abstract_withdrawn"] = True
     if fields.languages:
-        meta["languages"] = list(fields.languages)
+        meta["languages"] = [language.lower() for language in fields.languages]
     if fields.has_all:
         _describe(fields, meta)
+    if "RetractionIn" in fields.relations or any(
+        kind.casefold() == RETRACTED for kind in fields.publication_types
+    ):
+        meta["retracted"] = True
     return Citation(
         pmid=fields.pmid,
         version=fields.version,
@@ -114,12 +119,8 @@ def _describe(fields: Fields, meta: dict[str, object]) -> None:
             meta["doi"] = doi[0].lower()
         elif kind == "pmc" and "pmcid" not in meta and (pmcid := _PMCID.match(value)):
             meta["pmcid"] = pmcid[0]
-    if "RetractionIn" in fields.relations or any(
-        kind.casefold() == RETRACTED for kind in fields.publication_types
-    ):
-        meta["retracted"] = True
     others = [
-        {"language": language, "text": text}
+        {"language": language.lower(), "text": text}
         for language, sections in fields.other_abstracts
         if (text := joined(sections))
     ]

@@ -8,7 +8,7 @@ from megatron_bio.corpus.characters import clean, subscript, superscript, underl
 _NOT_PRINTABLE: Final = bytes((*range(32), *range(127, 256)))
 _NOT_PLAIN: Final = _NOT_PRINTABLE + b"<&]"
 _NOT_PLAIN_LIST: Final = _NOT_PRINTABLE + b"&]"
-_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+_FORBIDDEN: Final = bytes(byte for byte in range(32) if byte not in b"\t\n\r")
 _BROKEN_LINE = re.compile(r"(?<!\s)\s*\n\s*(?=<sub>)")
 _INNERMOST = re.compile(r"<(i|b|u|sup|sub)>([^<]*)</\1>")
 
@@ -23,7 +23,9 @@ def plain_text(piece: bytes) -> str | None:
         text = piece.decode()
         return text.strip(" ") if text.rfind("  ") < 0 else " ".join(text.split())
     text = piece.decode()
-    if "]]>" in text or _FORBIDDEN.search(text):
+    if "]]>" in text or len(piece.translate(None, _FORBIDDEN)) != len(piece):
+        return None
+    if "\ufffe" in text or "\uffff" in text:
         return None
     if "<" in text:
         inline = None if "&" in text else _without_markup(text)

@@ -6,6 +6,7 @@ or chapter) and the spelling PubMedArticle of 2001. Entities are never expanded 
 
 import re
 from collections.abc import Iterator
+from html.entities import html5
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,9 @@ from megatron_bio.corpus.pubmed.tree import deletions, record_fields
 
 WRONG_ENCODING = "wrong encoding"
 NOT_WELL_FORMED = "not well-formed XML"
+DOWNLOAD_AGAIN = "Download the file again and compare its checksum"
 _PARSER_POSITION = re.compile(r"[.,]*\s*line \d+, column \d+.*$")
+_ENTITY = re.compile(rb"&(?!(?:lt|gt|amp|quot|apos);)([A-Za-z_:][^\s<>&;]*);")
 _PMID = re.compile(rb"<PMID[^<>]*>([0-9]{1,10})</PMID>")
 
 PubmedRecord = Citation | Deletion | UnusableRecord | Lost
@@ -81,7 +84,10 @@ class _FileReader:
             else:
                 yield to_citation(record_fields(holder[0], self._all_fields))
         except UnknownEntityError:
-            yield UnusableRecord(reason=UNKNOWN_ENTITY)
+            place, name = _entity(xml)
+            story = f"expected only entities of XML and HTML, those of HTML not in attributes, found {name}{_whose(xml)}"
+            remedy = "A file's own entities are never expanded: write their text in their place"
+            yield self._lost(piece.position + place, story, cost, UNKNOWN_ENTITY, remedy)
         except UnicodeDecodeError as error:
             found = f"expected UTF-8, found the byte 0x{xml[error.start]:02x}{_whose(xml)}"
             yield self._lost(piece.position + error.start, found, cost, WRONG_ENCODING)
@@ -98,12 +104,19 @@ class _FileReader:
         if (holder.text or "").strip() or any((element.tail or "").strip() for element in holder):
             yield self._lost(piece.position, f"expected a record, found {shown(piece.xml)}", 0)
 
-    def _lost(self, position: int, story: str, records: int, reason: str = NOT_WELL_FORMED) -> Lost:
+    def _lost(
+        self,
+        position: int,
+        story: str,
+        records: int,
+        reason: str = NOT_WELL_FORMED,
+        remedy: str = DOWNLOAD_AGAIN,
+    ) -> Lost:
         line = self._lines.line(position)
         return Lost(
             path=self._path,
             reason=reason,
-            message=f"line {line} (byte {position:,} of the XML): {story}. Download the file again and compare its checksum; "
+            message=f"line {line} (byte {position:,} of the XML): {story}. {remedy}; "
             "--on_error keep reads what is intact.",
             records=records,
         )
@@ -112,6 +125,14 @@ class _FileReader:
 def _whose(xml: bytes) -> str:
     pmid = _PMID.search(xml)
     return f" in the record of PMID {pmid[1].decode()}" if pmid else ""
+
+
+def _entity(xml: bytes) -> tuple[int, str]:
+    """Where the first entity stands that is not understood, and how it looks."""
+    found = [(one.start(), shown(one[0]), one[1].decode()) for one in _ENTITY.finditer(xml)]
+    unknown = [one for one in found if f"{one[2]};" not in html5]
+    place, look, _ = (*unknown, *found, (0, "one", ""))[0]
+    return place, look
 
 
 def _line_begin(xml: bytes, line: int) -> int:

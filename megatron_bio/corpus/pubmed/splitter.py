@@ -102,10 +102,13 @@ class RecordSplitter:
             if start and self._is_open:
                 name, begin_tag, end_tag = _TAGS[start[1]]
                 begin, inside = start.span(1)
-                end = buffer.find(end_tag, inside)
-                following = buffer.find(begin_tag, inside)
-                if end < 0 and following < 0 and window.read_on():
-                    continue
+                # One search is for both tags: where the name stands next, it is nearly always that of the end tag.
+                end = following = buffer.find(start[1], inside) - len(b"</")
+                if not buffer.startswith(end_tag, end):
+                    end = buffer.find(end_tag, inside)
+                    following = buffer.find(begin_tag, inside)
+                    if end < 0 and following < 0 and window.read_on():
+                        continue
                 if mark < inside or searched is not buffer:
                     searched, mark = buffer, _next_mark(buffer, inside)
                 if 0 <= end < mark and not inside <= following < end:

@@ -41,12 +41,20 @@ def record_fields(record: Any, all_fields: bool) -> Fields:
             title = content.find("Book/BookTitle")
         if title is not None:
             fields.title = element_text(title)
-        abstract = content.find("Abstract")
-        if abstract is not None:
-            fields.abstract = sections(abstract)
+        fields.abstract = [
+            section for abstract in content.iterfind("Abstract") for section in sections(abstract)
+        ]
         fields.languages = _texts(content.iterfind("Language"))
+        fields.publication_types = [
+            *_texts(content.iterfind("PublicationTypeList/PublicationType")),
+            *_texts(content.iterfind("PublicationType")),
+        ]
         if all_fields:
             _describe_content(content, fields)
+    fields.relations = [
+        element.get("RefType", "")
+        for element in holder.iterfind("CommentsCorrectionsList/CommentsCorrections")
+    ]
     if all_fields:
         _describe_record(record, holder, content, fields)
     return fields
@@ -86,19 +94,11 @@ def _describe_content(content: Any, fields: Fields) -> None:
         journal = content.find("Book/BookTitle")
     if journal is not None:
         fields.journal = element_text(journal)
-    fields.publication_types = [
-        *_texts(content.iterfind("PublicationTypeList/PublicationType")),
-        *_texts(content.iterfind("PublicationType")),
-    ]
 
 
 def _describe_record(record: Any, holder: Any, content: Any | None, fields: Fields) -> None:
     fields.mesh = _texts(holder.iterfind("MeshHeadingList/MeshHeading/DescriptorName"))
     fields.keywords = _texts(holder.iterfind("KeywordList/Keyword"))
-    fields.relations = [
-        element.get("RefType", "")
-        for element in holder.iterfind("CommentsCorrectionsList/CommentsCorrections")
-    ]
     fields.other_abstracts = [
         (clean(element.get("Language", "")), sections(element))
         for element in holder.iterfind("OtherAbstract")

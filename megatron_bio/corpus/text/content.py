@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from megatron_bio.corpus.decompression import GZIP_MAGIC, XZ_MAGIC, ZSTD_MAGIC, DecompressedFile
+from megatron_bio.corpus.decompression import MAGIC_BYTES, DecompressedFile, compression
 from megatron_bio.corpus.errors import DamagedFileError
 from megatron_bio.corpus.line_batches import BYTE_ORDER_MARKS
 
@@ -62,7 +62,7 @@ def recognise(path: Path, encoding: str = "") -> Format:
 def is_compressed(path: Path) -> bool:
     """Whether the file on disk is gzip, xz or zstd."""
     with path.open("rb") as file:
-        return file.read(len(XZ_MAGIC)).startswith((GZIP_MAGIC, XZ_MAGIC, ZSTD_MAGIC))
+        return compression(file.read(MAGIC_BYTES)) != ""
 
 
 def _wrong(path: Path, reason: str, found: str, remedy: str) -> DamagedFileError:

@@ -94,6 +94,41 @@ def test_order_of_files_decides(tmp_path: Path, citation: Make, pubmed_file: Wri
     assert run(tmp_path, new, old)[0] == {"pubmed:1": "old"}
 
 
+def test_files_with_the_names_of_nlm_are_read_in_order_of_issue(
+    tmp_path: Path, citation: Make, deletion: Make, pubmed_file: Write
+) -> None:
+    names = [
+        "medline16n0902.xml",
+        "pubmed24n1300.xml",
+        "pubmed25n0009.xml",
+        "pubmed25n1274.xml",
+        "pubmed25n10000.xml",
+    ]
+    files = [pubmed_file(citation(1, abstract=text(name)), name=name) for name in names]
+    for given in (files, files[::-1], files[2:] + files[:2]):
+        assert run(tmp_path, *given)[0] == {"pubmed:1": names[-1]}
+    other = pubmed_file(citation(1, abstract=text("other")), name="mine.xml")
+    assert run(tmp_path, other, *files[::-1])[0] == {"pubmed:1": names[0]}, "in the order given"
+    first = pubmed_file(citation(2), deletion(2), citation(3), name="pubmed25n0001.xml")
+    second = pubmed_file(deletion(3), citation(2), name="pubmed25n0002.xml")
+    assert list(run(tmp_path, second, first)[0]) == ["pubmed:2"]
+
+
+def test_an_entity_that_cannot_be_expanded_is_damage(
+    tmp_path: Path, citation: Make, pubmed_file: Write
+) -> None:
+    path = pubmed_file(citation(1, title="a &own; b"), citation(2))
+    with pytest.raises(
+        DamagedFileError, match=r"line 4 .*found '&own;' in the record of PMID 1\. .*write their text"
+    ):
+        run(tmp_path, path)
+    with pytest.raises(IncompleteResultError, match="1 places"):
+        run(tmp_path, path, on_error="keep")
+    texts, report = result(tmp_path)
+    assert list(texts) == ["pubmed:2"]
+    assert report["skipped"] == {"entity that is never expanded": 1} and report["records_read"] == 2
+
+
 def test_filters_are_counted_by_reason(tmp_path: Path, citation: Make, pubmed_file: Write) -> None:
     path = pubmed_file(
         citation(1, abstract=text("one two three")),
@@ -165,7 +200,21 @@ def test_error_leaves_the_earlier_output(tmp_path: Path, citation: Make, pubmed_
     title_only = pubmed_file(citation(1, abstract=""), name="title.xml")
     with pytest.raises(CorpusError, match=r"found none in 1 files(.|\n)*skipped: no abstract +1"):
         run(tmp_path, title_only)
+    hopeless = tmp_path / "hopeless.xml"
+    for content in (
+        b"",
+        b"no XML",
+        b"<article/>",
+        b"<PubmedArticleSet/>",
+        b"<PubmedArticleSet><PubmedArticle>",
+    ):
+        hopeless.write_bytes(content)
+        with pytest.raises(CorpusError):
+            run(tmp_path, hopeless)
+        with pytest.raises(CorpusError, match="found none in 1 files"):
+            run(tmp_path, hopeless, on_error="keep")
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.jso*[nt]")} == earlier
+    assert [path.name for path in (tmp_path / "out").glob("*.unfinished")] == []
 
 
 def test_output_is_deterministic_and_its_checksum_reported(

@@ -77,6 +77,7 @@ FULL = """<PubmedArticle>
   </PubmedData>
 </PubmedArticle>"""
 META = {
+    "pmid": 4711,
     "version": 2,
     "translated_title": True,
     "languages": ["eng", "fre"],
@@ -103,6 +104,34 @@ def test_fields_text_reads_only_the_text(pubmed_file: Write) -> None:
     record = only(pubmed_file(FULL), all_fields=False)
     assert (record.title, record.abstract.splitlines()[1]) == ("Iron in E. coli.", "RESULTS: P < 0.05.")
     assert record.meta == {"translated_title": True, "languages": ["eng", "fre"]}
+    assert to_document(record).meta == {"pmid": 4711, "version": 2, **record.meta}
+
+
+@pytest.mark.parametrize("all_fields", [False, True])
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("Journal Article", "Retracted Publication", True),
+        ("Journal Article", "RETRACTED publication", True),
+        (
+            "<PublicationTypeList>",
+            "<PublicationTypeList><PublicationType>retracted\tPublication</PublicationType>",
+            True,
+        ),
+        ("<PublicationType ", "<PublicationType\nClass='x' ", False),
+        ('"Cites"', '"RetractionIn"', True),
+        ('RefType="Cites"', "Note='' RefType = 'RetractionIn'", True),
+        ('"Cites"', '"RetractionOf"', False),
+        ("<RefSource>X", "<RefSource>RetractionIn, retracted publication", False),
+        ("To measure", "Retracted Publication RetractionIn", False),
+    ],
+)
+def test_retractions_are_marked_whatever_is_read(
+    all_fields: bool, old: str, new: str, expected: bool, pubmed_file: Write
+) -> None:
+    assert old in FULL
+    record = only(pubmed_file(FULL.replace(old, new)), all_fields=all_fields)
+    assert record.meta.get("retracted", False) is expected
 
 
 def test_medline_files_name_doi_and_pmcid_elsewhere(tmp_path: Path) -> None:
@@ -136,6 +165,7 @@ def test_medline_files_name_doi_and_pmcid_elsewhere(tmp_path: Path) -> None:
         ('"Cites"', '"RetractionIn"', "retracted", True),
         ('"Cites"', '"RetractionOf"', "retracted", None),
         ("<Language>fre</Language>", "", "languages", ["eng"]),
+        ("<Language>eng</Language>", "<Language>ENG</Language>", "languages", ["eng", "fre"]),
         ("<Language>eng</Language>\n      <Language>fre</Language>", "", "languages", None),
     ],
 )
@@ -215,7 +245,7 @@ def test_elements_in_other_places_and_spellings(
 
 def test_other_abstracts_stay_apart(citation: Make, pubmed_file: Write) -> None:
     outside = (
-        '<OtherAbstract Type="Publisher" Language="spa"><AbstractText Label="OBJETIVO">Ver.</AbstractText>'
+        '<OtherAbstract Type="Publisher" Language="SPA"><AbstractText Label="OBJETIVO">Ver.</AbstractText>'
         "<AbstractText>Más H<sub>2</sub>O.</AbstractText></OtherAbstract>"
         '<OtherAbstract Type="PIP" Language="eng"><AbstractText>PIP: seen.</AbstractText></OtherAbstract>'
         '<OtherAbstract Type="Publisher" Language="ger"><AbstractText/></OtherAbstract>'
@@ -274,6 +304,7 @@ def test_withdrawn_abstracts_are_marked(
         ("  edges  ", "edges"),
         ("50\u00a0mg caf\u0065\u0301 z\u200bero", "50 mg café zero"),
         ("x<sup/>y<i/>z", "xyz"),
+        ("one<br/>two <br/> three<br></br>four", "one two three four"),
         ("[x] > y", "[x] > y"),
         ("\u201cquoted\u201d \U0001d6fc", "“quoted” 𝛼"),
     ],
@@ -281,6 +312,16 @@ def test_withdrawn_abstracts_are_marked(
 def test_text_as_printed(inner: str, expected: str, citation: Make, pubmed_file: Write) -> None:
     record = only(pubmed_file(citation(title=inner, abstract=f"<AbstractText>{inner}</AbstractText>")))
     assert (record.title, record.abstract) == (expected, expected)
+
+
+@pytest.mark.parametrize("all_fields", [False, True])
+@pytest.mark.parametrize("place", ["</Abstract>\n", "</AuthorList>", "<Language>fre</Language>", "<Journal>"])
+def test_a_second_abstract_is_joined(place: str, all_fields: bool, pubmed_file: Write) -> None:
+    second = "<Abstract><AbstractText Label='MORE'>A second.</AbstractText><AbstractText>Third.</AbstractText></Abstract>"
+    at = FULL.index(place) + (0 if place == "<Journal>" else len(place))
+    record = only(pubmed_file(FULL[:at] + second + FULL[at:]), all_fields=all_fields)
+    first, added = ["AIM: To measure Fe²⁺ at 10⁶ cells.", "RESULTS: P < 0.05."], ["MORE: A second.", "Third."]
+    assert record.abstract.splitlines() == (added + first if place == "<Journal>" else first + added)
 
 
 def test_text_outside_of_sections_is_kept(citation: Make, pubmed_file: Write) -> None:

@@ -11,11 +11,12 @@ import pytest
 
 from megatron_bio.corpus.errors import DamagedFileError
 from megatron_bio.corpus.extraction.records import Lost
-from megatron_bio.corpus.pubmed.citation import Citation, UnusableRecord
+from megatron_bio.corpus.pubmed.citation import Citation
 from megatron_bio.corpus.pubmed.read import read_pubmed
 
 Make = Callable[..., str]
 Write = Callable[..., Path]
+ENTITY = "entity that is never expanded"
 
 
 def message_of(path: Path) -> str:
@@ -37,8 +38,17 @@ def test_external_entity_is_not_read(citation: Make, pubmed_file: Write, tmp_pat
     )
     records = list(read_pubmed(path))
     assert "TOPSECRET" not in repr(records) and "root:" not in repr(records)
-    assert records[0] == UnusableRecord(reason="entity that is never expanded")
-    assert isinstance(records[1], Citation), "one bad record must not cost its neighbours"
+    refused, kept = records
+    assert isinstance(refused, Lost) and (refused.reason, refused.records) == (ENTITY, 1)
+    assert isinstance(kept, Citation), "one bad record must not cost its neighbours"
+    byte = path.read_bytes().index(b"&leak;")
+    assert refused.message.startswith(
+        f"line 4 (byte {byte:,} of the XML): expected only entities of XML and HTML"
+    )
+    assert (
+        "found '&leak;' in the record of PMID 1. A file's own entities are never expanded: write"
+        in refused.message
+    )
 
 
 def test_external_dtd_and_parameter_entities_are_not_loaded(
@@ -51,7 +61,8 @@ def test_external_dtd_and_parameter_entities_are_not_loaded(
         f'<!DOCTYPE PubmedArticleSet [<!ENTITY % load SYSTEM "{dtd.as_uri()}"> %load;]>',
     ):
         path = pubmed_file(citation(1, abstract="<AbstractText>a &leak; b</AbstractText>"), doctype=doctype)
-        assert list(read_pubmed(path)) == [UnusableRecord(reason="entity that is never expanded")]
+        (refused,) = read_pubmed(path)
+        assert isinstance(refused, Lost) and refused.reason == ENTITY and "&leak;" in refused.message
 
 
 def test_billion_laughs_are_not_expanded(citation: Make, pubmed_file: Write) -> None:
@@ -60,16 +71,20 @@ def test_billion_laughs_are_not_expanded(citation: Make, pubmed_file: Write) -> 
     )
     doctype = f"<!DOCTYPE PubmedArticleSet [{laughs}]>"
     started = time.monotonic()
-    for abstract in (
-        "<AbstractText>&l11;</AbstractText>",
-        "<AbstractText>&l2;</AbstractText>",
-        '<AbstractText Label="&l11;">x</AbstractText>',
-        '<AbstractText Label="&l2;">x</AbstractText>',
-        '<AbstractText Label="&alpha;">x</AbstractText>',
+    for abstract, named in (
+        ("<AbstractText>&l11;</AbstractText>", "&l11;"),
+        ("<AbstractText>&alpha; &lt; &l2;</AbstractText>", "&l2;"),
+        ('<AbstractText Label="&l11;">x</AbstractText>', "&l11;"),
+        ('<AbstractText Label="&l2;">x</AbstractText>', "&l2;"),
+        ('<AbstractText Label="&alpha;">x</AbstractText>', "&alpha;"),
     ):
         path = pubmed_file(citation(1, abstract=abstract), citation(2), doctype=doctype)
         refused, kept = read_pubmed(path)
-        assert refused == UnusableRecord(reason="entity that is never expanded"), abstract
+        assert (
+            isinstance(refused, Lost)
+            and refused.reason == ENTITY
+            and f"found '{named}' in" in refused.message
+        )
         assert isinstance(kept, Citation)
     assert time.monotonic() - started < 5
 

@@ -38,6 +38,7 @@ def test_pubmed_article_set(citation: Make, pubmed_file: Write) -> None:
     document = to_document(first)
     assert (document.id, document.source) == ("pubmed:12", "pubmed")
     assert document.meta == {
+        "pmid": 12,
         "version": 3,
         "year": 1999,
         "journal": "Journal of Examples",

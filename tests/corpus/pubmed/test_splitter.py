@@ -224,6 +224,19 @@ def test_declared_encodings(encoding: str, citation: Make, pubmed_file: Write, w
     assert [record.title for record in records if isinstance(record, Citation)] == ["café ß", "A title."]
 
 
+@pytest.mark.parametrize("encoding", ["iso-8859-1", "latin1", "windows-1252"])
+def test_utf8_under_another_name_is_refused(
+    encoding: str, citation: Make, pubmed_file: Write, written: Write
+) -> None:
+    """Else every é would be read as Ã©."""
+    text = pubmed_file(*(citation(pmid) for pmid in range(1500)), citation(9999, title="café")).read_text()
+    declared = text.replace('encoding="utf-8"', f'encoding="{encoding}"')
+    story = r'found UTF-8 before byte [0-9,]+ of the file. Correct the XML declaration to encoding="utf-8"'
+    with pytest.raises(DamagedFileError, match=story):
+        list(read_pubmed(written(declared)))
+    assert len(list(read_pubmed(written(declared.encode(encoding))))) == 1501
+
+
 def test_encodings_that_are_unknown_or_wrong(citation: Make, pubmed_file: Write, written: Write) -> None:
     text = pubmed_file(*(citation(pmid, title="café") for pmid in range(3000))).read_text()
     for unknown in ("klingon", "base64", "rot13"):
