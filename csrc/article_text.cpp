@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "utf8.hpp"
 
@@ -220,8 +221,9 @@ bool is_side_title(const Element* title, Rules& rules) {
 
 void remove_side_sections(Element* holder, Rules& rules) {
     std::vector<Element*> found;
+    std::unordered_set<Element*> known;
     auto add = [&](Element* section) {
-        if (section && section->is("sec") && std::find(found.begin(), found.end(), section) == found.end()) found.push_back(section);
+        if (section && section->is("sec") && known.insert(section).second) found.push_back(section);
     };
     for (Element* one = holder; one; one = following(one, holder)) {
         if (one->is("title") && is_side_title(one, rules)) add(one->parent);

@@ -80,18 +80,19 @@ bool is_high_mark(const Element* element) { return is_mark(element) && holds_onl
 
 bool is_number_mark(const Element* element) { return is_mark(element) && is_number(stripped(inner_text(element))); }
 
-std::string text_before(const Element* element) {
+// Some text that ends directly before `element`; empty at the start of its parent.
+std::string_view text_before(const Element* element) {
     const Element* before = element->previous;
     if (!before) {
         if (!element->parent) throw Unusual();
-        return std::string(element->parent->text);
+        return element->parent->text;
     }
-    return before->tail.empty() ? inner_text(before) : std::string(before->tail);
+    return before->tail.empty() ? end_of_inner_text(before) : before->tail;
 }
 
 void drop(Tree& tree, Element* mark) {
     if (!mark->tail.empty() && mark->tail.front() == '.') {
-        std::string before = text_before(mark);
+        std::string_view before = text_before(mark);
         if (!before.empty() && before.back() == '.') mark->tail.remove_prefix(1);
     }
     tree.replace(mark, "");
@@ -136,7 +137,7 @@ void drop_run(Tree& tree, Element* mark, Following follows) {
 }
 
 bool is_glued_number(const Element* reference, Rules& rules) {
-    std::string before = text_before(reference);
+    std::string_view before = text_before(reference);
     if (before.empty()) return false;
     size_t begin = before.size() - 1;
     while ((static_cast<unsigned char>(before[begin]) & 0xc0) == 0x80) --begin;

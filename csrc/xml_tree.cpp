@@ -44,7 +44,11 @@ Element* Tree::make(std::string_view name) {
 char* Tree::room(size_t size) {
     constexpr size_t kBlock = 1 << 16;
     if (size > room_left_) {
-        room_left_ = std::max(size, kBlock);
+        // Room to grow, so that a long text to which much is joined is not copied each time.
+        room_left_ = std::max(2 * size, kBlock);
+        taken_ += room_left_;
+        // Thousands of notes in one paragraph would take memory by the square of their number.
+        if (taken_ > 16 * (content_.size() + kBlock)) throw Unusual();
         strings_.emplace_back(new char[room_left_]);
         free_ = strings_.back().get();
     }
@@ -86,8 +90,9 @@ void Tree::append_before(Element* element, std::string_view text) {
 }
 
 void Tree::replace(Element* element, std::string_view text) {
-    std::string_view remaining = joined(text, element->tail);
-    if (!remaining.empty()) append_before(element, remaining);
+    // One after the other, so that the text before grows where it stands.
+    if (!text.empty()) append_before(element, text);
+    if (!element->tail.empty()) append_before(element, element->tail);
     unlink(element);
 }
 
@@ -132,6 +137,14 @@ Element* following(const Element* element, const Element* holder) {
         if (!element) return nullptr;
     }
     return element == holder ? nullptr : element->next;
+}
+
+std::string_view end_of_inner_text(const Element* element) {
+    for (const Element* child = element->last; child; child = child->previous) {
+        if (!child->tail.empty()) return child->tail;
+        if (std::string_view text = end_of_inner_text(child); !text.empty()) return text;
+    }
+    return element->text;
 }
 
 void append_inner_text(const Element* element, std::string& text) {

@@ -59,6 +59,7 @@ class Tree {
     size_t elements_left_ = 0;
     std::vector<std::unique_ptr<char[]>> strings_;
     size_t room_left_ = 0;
+    size_t taken_ = 0;
     char* free_ = nullptr;
     std::vector<std::string_view> prefixes_;
     Element* root_ = nullptr;
@@ -73,6 +74,8 @@ void append_child(Element* parent, Element* child);
 Element* following(const Element* element, const Element* holder);
 // All text inside an element, without its tail.
 std::string inner_text(const Element* element);
+// Some of it that ends where it ends; empty if it is empty.
+std::string_view end_of_inner_text(const Element* element);
 void append_inner_text(const Element* element, std::string& text);
 
 }  // namespace megatron_bio

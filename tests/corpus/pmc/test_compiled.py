@@ -170,3 +170,19 @@ def test_each_character_where_it_decides(article: Callable[..., bytes], characte
     for captions in (False, True):
         content = article(body=body, abstract=f"<sec><title>T{c}</title><p>{c}a</p></sec>")
         assert results(content, captions) == reference(content, captions)
+
+
+@pytest.mark.parametrize(
+    "inner",
+    ["<disp-formula/> b", "<xref ref-type='bibr'><sup>1</sup></xref> b", "<xref ref-type='bibr'>1</xref> b"],
+)
+def test_a_paragraph_full_of_marks_takes_no_more_than_its_size(
+    article: Callable[..., bytes], inner: str
+) -> None:
+    """Joined one by one with copies, its text would take more memory than any machine has."""
+    found = read_article(article(body="<p>a" + inner * 100_000 + "</p>"), False)
+    assert found is not None and found.body == ["a" + " b" * 100_000]
+
+
+def test_what_would_take_memory_by_the_square_is_left_to_python(article: Callable[..., bytes]) -> None:
+    assert read_article(article(body="<p>" + "word word<fn><p>n</p></fn>" * 20_000 + "</p>"), False) is None
