@@ -260,6 +260,21 @@ def test_a_second_run_into_the_same_output_is_refused(tmp_path: Path, inputs: li
     assert sorted(run(output.parent, inputs)) == [OUTPUT, REPORT]
 
 
+@pytest.mark.parametrize(
+    ("left", "stays"), [([], False), ([".000001.table.99.tmp"], False), (["000001.table"], True)]
+)
+def test_after_an_error_the_folder_stays_only_if_something_in_it_is_finished(
+    left: list[str], stays: bool, tmp_path: Path
+) -> None:
+    """A worker that is ended in the middle of its work leaves half a file."""
+    with pytest.raises(CorpusError, match="hopeless"):
+        with WorkFolder.locked_beside(tmp_path / OUTPUT, resume=True) as folder:
+            for name in left:
+                (folder.path / name).write_text("x")
+            raise CorpusError("hopeless")
+    assert folder.path.exists() == stays
+
+
 def test_an_output_that_is_a_folder_or_lies_in_a_file_is_refused_at_once(
     tmp_path: Path, inputs: list[str]
 ) -> None:
