@@ -267,11 +267,13 @@ def test_after_an_error_the_folder_stays_only_if_something_in_it_is_finished(
     left: list[str], stays: bool, tmp_path: Path
 ) -> None:
     """A worker that is ended in the middle of its work leaves half a file."""
-    with pytest.raises(CorpusError, match="hopeless"):
-        with WorkFolder.locked_beside(tmp_path / OUTPUT, resume=True) as folder:
-            for name in left:
-                (folder.path / name).write_text("x")
-            raise CorpusError("hopeless")
+    with (
+        pytest.raises(CorpusError, match="hopeless"),
+        WorkFolder.locked_beside(tmp_path / OUTPUT, resume=True) as folder,
+    ):
+        for name in left:
+            (folder.path / name).write_text("x")
+        raise CorpusError("hopeless")
     assert folder.path.exists() == stays
 
 
