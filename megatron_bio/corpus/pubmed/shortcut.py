@@ -77,7 +77,9 @@ def _fields(xml: bytes, begin: int, end: int, all_fields: bool, parser: PiecePar
     if find(b"<Abstract", authors, article_end) >= 0:
         return None  # One in another spelling, or a second one.
     corrections = find(b"<CommentsCorrections", article_end, end)
-    if corrections >= 0 and find(b"RetractionIn", corrections, end) >= 0:
+    if corrections >= 0 and (
+        find(b"RetractionIn", corrections, end) >= 0 or find(b"&#", corrections, end) >= 0
+    ):
         return None
     _require_before(xml, title, b"</Journal>")
     _require_before(xml, language, _BEFORE_LANGUAGE)
@@ -102,7 +104,8 @@ def _fields(xml: bytes, begin: int, end: int, all_fields: bool, parser: PiecePar
             return None
         fields.languages = _texts(languages)
     if not all_fields:
-        if b"retracted" in xml[at:article_end].lower():
+        rest = xml[at:article_end]
+        if b"retracted" in rest.lower() or b"&#" in rest:
             return None
     else:
         citation_end = find(b"</MedlineCitation>", article_end, end)
