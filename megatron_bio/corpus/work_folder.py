@@ -71,11 +71,11 @@ class WorkFolder:
         shutil.rmtree(self.path)
 
     def _remove_if_empty(self, lock: int) -> None:
-        """Unless the folder has another lock: then it is already that of another run."""
-        with suppress(
-            OSError
-        ):  # What led here is more important, and the folder is taken for what it is the next time.
-            if [path.name for path in self.path.iterdir()] == [LOCK] and _is_of(lock, self.path / LOCK):
+        """If nothing in it is finished (a worker that was ended leaves half a file), and it is not already another run's."""
+        # What led here is more important than a refusal, and the folder is taken for what it is the next time.
+        with suppress(OSError):
+            is_empty = all(path.name == LOCK or path.name.endswith(".tmp") for path in self.path.iterdir())
+            if is_empty and _is_of(lock, self.path / LOCK):
                 shutil.rmtree(self.path)
 
     def _clear(self, output: Path, everything: bool) -> None:

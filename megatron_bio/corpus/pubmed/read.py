@@ -34,6 +34,7 @@ NOT_WELL_FORMED = "not well-formed XML"
 DOWNLOAD_AGAIN = "Download the file again and compare its checksum"
 _PARSER_POSITION = re.compile(r"[.,]*\s*line \d+, column \d+.*$")
 _ENTITY = re.compile(rb"&(?!(?:lt|gt|amp|quot|apos);)([A-Za-z_:][^\s<>&;]*);")
+_NO_ENTITIES_INSIDE = re.compile(rb"<!--.*?-->|<!\[CDATA\[.*?\]\]>|<\?.*?\?>", re.DOTALL)
 _PMID = re.compile(rb"<PMID[^<>]*>([0-9]{1,10})</PMID>")
 
 PubmedRecord = Citation | Deletion | UnusableRecord | Lost
@@ -129,7 +130,8 @@ def _whose(xml: bytes) -> str:
 
 def _entity(xml: bytes) -> tuple[int, str]:
     """Where the first entity stands that is not understood, and how it looks."""
-    found = [(one.start(), shown(one[0]), one[1].decode()) for one in _ENTITY.finditer(xml)]
+    text = _NO_ENTITIES_INSIDE.sub(lambda inside: b" " * len(inside[0]), xml)
+    found = [(one.start(), shown(one[0]), one[1].decode()) for one in _ENTITY.finditer(text)]
     unknown = [one for one in found if f"{one[2]};" not in html5]
     place, look, _ = (*unknown, *found, (0, "one", ""))[0]
     return place, look

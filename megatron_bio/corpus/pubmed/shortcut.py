@@ -67,10 +67,15 @@ def _fields(xml: bytes, begin: int, end: int, all_fields: bool, parser: PiecePar
     if found is None:
         return None
     fields, spans = found
-    if xml.find(b"RetractionIn", spans.article_end, spans.citation_end) >= 0:
+    corrections = xml.find(b"<CommentsCorrections", spans.article_end, spans.citation_end)
+    if corrections >= 0 and (
+        xml.find(b"RetractionIn", corrections, spans.citation_end) >= 0
+        or xml.find(b"&#", corrections, spans.citation_end) >= 0
+    ):
         return None
     if not all_fields:
-        return None if b"retracted" in xml[spans.after_languages : spans.article_end].lower() else fields
+        types = xml[spans.after_languages : spans.article_end]
+        return None if b"retracted" in types.lower() or b"&#" in types else fields
     fields.has_all = True
     journal = xml[spans.head_end : spans.title_begin]
     locations = xml[spans.title_end : spans.before_authors]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -258,6 +259,45 @@ def test_a_second_run_into_the_same_output_is_refused(tmp_path: Path, inputs: li
                 run(output.parent, inputs, resume=resume)
         assert {path.name for path in folder.path.iterdir()} == {LOCK, "000000.part"}
     assert sorted(run(output.parent, inputs)) == [OUTPUT, REPORT]
+
+
+@pytest.mark.parametrize(
+    ("left", "stays"), [([], False), ([".000001.table.99.tmp"], False), (["000001.table"], True)]
+)
+def test_after_an_error_the_folder_stays_only_if_something_in_it_is_finished(
+    left: list[str], stays: bool, tmp_path: Path
+) -> None:
+    """A worker that is ended in the middle of its work leaves half a file."""
+    with (
+        pytest.raises(CorpusError, match="hopeless"),
+        WorkFolder.locked_beside(tmp_path / OUTPUT, resume=True) as folder,
+    ):
+        for name in left:
+            (folder.path / name).write_text("x")
+        raise CorpusError("hopeless")
+    assert folder.path.exists() == stays
+
+
+def test_a_folder_stays_only_with_something_finished_in_it(tmp_path: Path, inputs: list[str]) -> None:
+    bad = tmp_path / "bad.xml"
+    bad.write_text("<PubmedArticleSet>")
+    with pytest.raises(CorpusError):
+        run(tmp_path / "out", [str(bad), *inputs])
+    assert list((tmp_path / "out").iterdir()) == []
+    with pytest.raises(CorpusError):
+        run(tmp_path / "out", [*inputs, str(bad)])
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [f"{OUTPUT}.unfinished"]
+
+
+def test_the_folder_of_the_next_run_is_not_removed(tmp_path: Path) -> None:
+    """It may begin between the removal of the folder and the release of the lock."""
+    output = tmp_path / OUTPUT
+    with ExitStack() as second:
+        with WorkFolder.locked_beside(output, resume=True) as folder:
+            folder.remove()
+            following = second.enter_context(WorkFolder.locked_beside(output, resume=True))
+        assert [path.name for path in following.path.iterdir()] == [LOCK]
+    assert not following.path.exists()
 
 
 def test_an_output_that_is_a_folder_or_lies_in_a_file_is_refused_at_once(

@@ -118,6 +118,8 @@ def test_fields_text_reads_only_the_text(pubmed_file: Write) -> None:
             "<PublicationTypeList><PublicationType>retracted\tPublication</PublicationType>",
             True,
         ),
+        ("Journal Article", "R&#101;tracted Publication", True),
+        ('"Cites"', '"Retraction&#73;n"', True),
         ("<PublicationType ", "<PublicationType\nClass='x' ", False),
         ('"Cites"', '"RetractionIn"', True),
         ('RefType="Cites"', "Note='' RefType = 'RetractionIn'", True),

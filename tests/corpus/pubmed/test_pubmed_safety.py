@@ -74,6 +74,7 @@ def test_billion_laughs_are_not_expanded(citation: Make, pubmed_file: Write) -> 
     for abstract, named in (
         ("<AbstractText>&l11;</AbstractText>", "&l11;"),
         ("<AbstractText>&alpha; &lt; &l2;</AbstractText>", "&l2;"),
+        ("<AbstractText><![CDATA[&a;]]> <!-- &b; --> <?c &c;?> &l2;</AbstractText>", "&l2;"),
         ('<AbstractText Label="&l11;">x</AbstractText>', "&l11;"),
         ('<AbstractText Label="&l2;">x</AbstractText>', "&l2;"),
         ('<AbstractText Label="&alpha;">x</AbstractText>', "&alpha;"),
