@@ -16,6 +16,8 @@ from megatron_bio.tokens.errors import TokenizerError
 
 BERT_SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 END_OF_TEXT = "<|endoftext|>"
+TRAINING_RECORD = "vocabulary_training.json"
+"""How a vocabulary was made; nothing reads it but people."""
 TOKENIZER_FILES = frozenset(
     {
         "tokenizer.json",
@@ -25,6 +27,7 @@ TOKENIZER_FILES = frozenset(
         "vocab.txt",
         "vocab.json",
         "merges.txt",
+        TRAINING_RECORD,
     }
 )
 
