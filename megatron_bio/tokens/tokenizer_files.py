@@ -38,13 +38,16 @@ class LoadedFiles:
 
     core: Core
     end_of_document: str | None
+    repeated: tuple[str, ...] = ()
+    """Tokens on more than one line of vocab.txt."""
 
 
-def read_tokenizer_files(path: Path, lowercase: bool | None) -> LoadedFiles:
+def read_tokenizer_files(path: Path, lowercase: bool | None, allow_repeats: bool = False) -> LoadedFiles:
     """Read a folder, or the folder of tokenizer.json or vocab.json, or a lone WordPiece vocabulary file.
 
     `lowercase` overrides what the files say, for WordPiece. Where nothing says it, a vocabulary without capital letters
-    is lower-cased.
+    is lower-cased. A token on two lines of vocab.txt is an error, or with `allow_repeats` has the id of the last one, as
+    in transformers.
     """
     folder, vocabulary = _locate(path)
     config = (
@@ -54,13 +57,17 @@ def read_tokenizer_files(path: Path, lowercase: bool | None) -> LoadedFiles:
     eos = config.get("eos_token") or (read_json(specials).get("eos_token") if specials.exists() else None)
     if lowercase is None and isinstance(config.get("do_lower_case"), bool):
         lowercase = config["do_lower_case"]
+    repeated: tuple[str, ...] = ()
     if vocabulary.name == "tokenizer.json":
         core = _from_tokenizer_json(vocabulary, lowercase)
     elif vocabulary.suffix == ".txt":
-        core = build_wordpiece(_read_vocabulary(vocabulary), lowercase)
+        tokens, repeated = _read_vocabulary(vocabulary, allow_repeats)
+        core = build_wordpiece(tokens, lowercase)
     else:
         core = _from_merges(folder, add_prefix_space=config.get("add_prefix_space") is True)
-    return LoadedFiles(core=core, end_of_document=eos["content"] if isinstance(eos, dict) else eos)
+    return LoadedFiles(
+        core=core, end_of_document=eos["content"] if isinstance(eos, dict) else eos, repeated=repeated
+    )
 
 
 def build_wordpiece(vocabulary: dict[str, int], lowercase: bool | None) -> Core:
@@ -160,20 +167,23 @@ def _read_text(path: Path) -> str:
         ) from error
 
 
-def _read_vocabulary(path: Path) -> dict[str, int]:
-    """One token per line; the line's number from 0 is its id."""
+def _read_vocabulary(path: Path, allow_repeats: bool) -> tuple[dict[str, int], tuple[str, ...]]:
+    """One token per line; the line's number from 0 is its id. Also the tokens on several lines, if that is allowed."""
     tokens = [line.removesuffix("\r") for line in _read_text(path).split("\n")]
     while tokens and not tokens[-1]:
         tokens.pop()
     vocabulary: dict[str, int] = {}
+    repeated: dict[str, None] = {}
     for number, token in enumerate(tokens):
-        if token in vocabulary:
+        if token in vocabulary and allow_repeats:
+            repeated.setdefault(token)
+        elif token in vocabulary:
             raise TokenizerError(
                 f"{path}: expected each token on one line, found {token!r} on lines {vocabulary[token] + 1} and "
                 f"{number + 1}. All ids after it may be shifted by one: get the vocabulary from its first source."
             )
         vocabulary[token] = number
-    return vocabulary
+    return vocabulary, tuple(repeated)
 
 
 def _from_tokenizer_json(path: Path, lowercase: bool | None) -> Core:
