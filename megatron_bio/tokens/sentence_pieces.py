@@ -86,12 +86,14 @@ def compare_segmentations(learned: LearnedPieces, core: Core, examples: int = 5)
     found: list[tuple[str, list[str], list[str]]] = []
     different = distinct_different = 0
     processor = sentencepiece.SentencePieceProcessor(model_proto=learned.model)
+    token_of = {number: token for token, number in core.get_vocab().items()}
     for words in _portions(learned.words):
         theirs = processor.encode(words, out_type=str)
         ours = core.encode_batch_fast(words, add_special_tokens=False)
         for word, pieces, encoding in zip(words, theirs, ours, strict=True):
             written = _written_as_wordpiece(pieces)
-            tokens = encoding.tokens
+            # encode_batch_fast gives ids only.
+            tokens = [token_of[number] for number in encoding.ids]
             if written != tokens:
                 different += learned.words[word]
                 distinct_different += 1

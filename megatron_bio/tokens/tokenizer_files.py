@@ -16,6 +16,8 @@ from megatron_bio.tokens.errors import TokenizerError
 
 BERT_SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 END_OF_TEXT = "<|endoftext|>"
+MOST_UNUSABLE_PIECES = 0.01
+"""Part of a lower-cased vocabulary that may have capitals before it is taken for a cased one."""
 TRAINING_RECORD = "vocabulary_training.json"
 """How a vocabulary was made; nothing reads it but people."""
 TOKENIZER_FILES = frozenset(
@@ -45,8 +47,8 @@ class LoadedFiles:
 def read_tokenizer_files(path: Path, lowercase: bool | None, allow_repeats: bool = False) -> LoadedFiles:
     """Read a folder, or the folder of tokenizer.json or vocab.json, or a lone WordPiece vocabulary file.
 
-    `lowercase` overrides what the files say, for WordPiece. Where nothing says it, a vocabulary without capital letters
-    is lower-cased. A token on two lines of vocab.txt is an error, or with `allow_repeats` has the id of the last one, as
+    `lowercase` overrides what the files say, for WordPiece. Where nothing says it, a vocabulary with hardly any capital
+    letters is lower-cased. A token on two lines of vocab.txt is an error, or with `allow_repeats` has the id of the last one, as
     in transformers.
     """
     folder, vocabulary = _locate(path)
@@ -71,9 +73,12 @@ def read_tokenizer_files(path: Path, lowercase: bool | None, allow_repeats: bool
 
 
 def build_wordpiece(vocabulary: dict[str, int], lowercase: bool | None) -> Core:
-    """A BERT tokenizer of this vocabulary (token → id); without `lowercase`, capitals in it decide."""
+    """A BERT tokenizer of this vocabulary (token → id); without `lowercase`, capitals in it decide.
+
+    A few do not make it a cased one: SciBERT's uncased vocabulary has 37 pieces such as "##TM".
+    """
     if lowercase is None:
-        lowercase = not cased_pieces(vocabulary)
+        lowercase = len(cased_pieces(vocabulary)) <= MOST_UNUSABLE_PIECES * len(vocabulary)
     core = Core(models.WordPiece(vocab=vocabulary, unk_token="[UNK]"))
     core.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
     core.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
