@@ -113,6 +113,16 @@ def test_the_difference_is_counted_by_occurrence() -> None:
     assert difference.examples == [("abc", ["a", "##bc"], ["ab", "##c"])]
 
 
+def test_a_start_of_a_word_that_stands_alone_is_no_difference() -> None:
+    """With two pieces only, SentencePiece cuts cd into its mark, c and d, and WordPiece into c and ##d."""
+    learned = learn_pieces(WORDS, list("abcd"), wanted=2, minimum_frequency=1)
+    fixed = [*SPECIAL, *"abcd", *(f"##{character}" for character in "abcd")]
+    core = build_wordpiece({token: number for number, token in enumerate([*fixed, *learned.pieces])}, False)
+    processor = sentencepiece.SentencePieceProcessor(model_proto=learned.model)
+    assert processor.encode("cd", out_type=str) == ["▁", "c", "d"]
+    assert compare_segmentations(learned, core).different == 0
+
+
 def test_the_record_and_the_report_say_how_differently_they_cut(
     options: TrainVocabularyOptions, capsys: pytest.CaptureFixture[str]
 ) -> None:

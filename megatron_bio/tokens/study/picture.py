@@ -42,10 +42,10 @@ def as_png(study: Study) -> bytes:
     height = rows * (PANEL_INCHES + BAR_INCHES * max(4, len(study.vocabularies)))
     layout = ConstrainedLayoutEngine(w_pad=PADDING_INCHES, h_pad=PADDING_INCHES)
     figure = Figure(figsize=(WIDTH, height), dpi=DOTS_PER_INCH, layout=layout)
-    axes = figure.subplots(rows, 2, squeeze=False).flat
+    axes = list(figure.subplots(rows, 2, squeeze=False).flat)
     for panel, draw in zip(axes, panels, strict=False):
         draw(panel)
-    for panel in list(axes)[len(panels) :]:
+    for panel in axes[len(panels) :]:
         panel.set_axis_off()
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
@@ -66,7 +66,7 @@ def _panels(study: Study) -> list[Callable[[Axes], None]]:
         rates = [cut.tokens_per_word for cut in study.text_cuts]
         unknown = [1e6 * cut.unknown_tokens / max(1, cut.tokens) for cut in study.text_cuts]
         panels.append(bars(f"tokens per word of {study.text_cuts[0].words:,} words of text", rates, "{:.3f}"))
-        panels.append(bars("unknown tokens per million", unknown, "{:,.0f}"))
+        panels.append(bars("unknown tokens per million", unknown, "{:,.1f}"))
     if study.words:
         panels.append(lambda panel: _pieces(panel, study, names))
     return panels
