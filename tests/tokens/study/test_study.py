@@ -160,6 +160,22 @@ def test_the_picture(inputs: dict[str, Any], tmp_path: Path, recwarn: pytest.War
     assert [str(warning.message) for warning in recwarn if "matplotlib" in str(warning.filename)] == []
 
 
+def test_the_place_without_a_panel_stays_empty(
+    inputs: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figure = pytest.importorskip("matplotlib.figure", reason="the picture is drawn with matplotlib").Figure
+    shown: list[bool] = []
+    save = figure.savefig
+
+    def look_and_save(drawn: Any, *arguments: Any, **options: Any) -> None:
+        shown.extend(panel.axison for panel in drawn.axes)
+        save(drawn, *arguments, **options)
+
+    monkeypatch.setattr(figure, "savefig", look_and_save)
+    run(inputs, picture=True, texts=[], words=[])
+    assert shown == [True, False]
+
+
 def test_without_matplotlib(inputs: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(TokenizerError, match="--picture false"):
