@@ -131,12 +131,29 @@ STAGES = (
         summary="documents to a tokenizer (WordPiece or byte-level BPE)",
         description=(
             "Trains a vocabulary on documents and writes a tokenizer folder that Hugging Face loads offline. BERT models\n"
-            "use WordPiece, GPT models byte-level BPE."
+            "use WordPiece, GPT models byte-level BPE. docs/vocabulary.md compares the ways to train one."
         ),
         examples=(
             "megatron-bio vocabulary train --inputs corpus/pubmed.jsonl.zst --output tokenizer --size 30000",
-            "megatron-bio vocabulary train --inputs corpus/*.jsonl.zst --output tokenizer --type bpe",
+            "megatron-bio vocabulary train --inputs corpus/*.jsonl.zst --output tokenizer --method sentencepiece --size 50000",
+            "megatron-bio vocabulary train --inputs corpus/*.jsonl.zst --output tokenizer --type bpe --sample 1000000",
         ),
+    ),
+    Verb(
+        name="vocabulary study",
+        options="megatron_bio.config.vocabulary_study:StudyVocabularyOptions",
+        function="megatron_bio.tokens.study.run:study_vocabularies",
+        summary="compare vocabularies: how finely each cuts entities, text and chosen words",
+        description=(
+            "Counts tokens per word of named entities (Table 4 of the BioMegatron paper) and of free text, unknown tokens, and\n"
+            "shows the pieces of chosen words. Prints the tables; with --output it also writes them as JSON, as Markdown and as\n"
+            "a picture."
+        ),
+        examples=(
+            "megatron-bio vocabulary study bert=bert/vocab.txt ours=tokenizer --entities BC5CDR-chem/train.tsv.gz",
+            "megatron-bio vocabulary study bert/vocab.txt tokenizer --texts corpus/pubmed.jsonl.zst --output study",
+        ),
+        positional="vocabularies",
     ),
     Verb(
         name="preprocess",

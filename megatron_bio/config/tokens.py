@@ -8,6 +8,7 @@ from megatron_bio.config.errors import ConfigurationError
 
 SMALLEST_VOCABULARY = {"wordpiece": 16, "bpe": 257}
 LARGEST_VOCABULARY = 1_000_000
+USUAL_SIZE = {"wordpiece": 30_000, "bpe": 28_896}
 MOST_WORKERS = 512
 TOKEN_SUFFIXES = (".bin", ".idx", ".json")
 
@@ -27,19 +28,34 @@ class TrainVocabularyOptions:
     """Documents in; out a vocabulary in a tokenizer folder, which Hugging Face's AutoTokenizer loads as it stands."""
 
     inputs: list[str]
-    """Documents files (JSONL, plain or compressed) or glob patterns; for wordpiece they are read twice."""
+    """Documents files (JSONL, plain or compressed) or glob patterns; they are read once or twice, and once more for a
+    sample."""
     output: Path
     """Folder to write; an earlier tokenizer folder is replaced, any other folder is refused."""
     type: Literal["wordpiece", "bpe"] = "wordpiece"
     """wordpiece for BERT; bpe, byte-level as in GPT-2, for GPT."""
-    size: int = 30_000
-    """Number of tokens, special tokens included; a small corpus may give fewer."""
+    method: Literal["direct", "sentencepiece"] = "direct"
+    """How the pieces of wordpiece are learned: by the WordPiece trainer of the tokenizers library, or as BPE by
+    SentencePiece and then turned into WordPiece, as BioMegatron's vocabularies were."""
+    size: int | None = None
+    """Number of tokens, special tokens included; a small corpus may give fewer. By default 30,000 for wordpiece, and
+    28,896 for bpe, which is BioMedLM's."""
     lowercase: bool = False
     """wordpiece: lower-case the text and strip its accents."""
     minimum_frequency: int = 2
     """Two pieces that stand together less often than this are not joined to a new one."""
     alphabet: int = 1000
     """wordpiece: characters to keep, the most frequent ones; a word with any other becomes [UNK]."""
+    unused: int = 0
+    """wordpiece: tokens [unused0], [unused1], … after the special ones, to be given a meaning later; they are part of
+    size."""
+    sample: int = 0
+    """Train on a sample of the documents of about this size; 0 takes all. Which documents they are depends on their ids
+    and the seed alone, not on the order or number of the files."""
+    sample_unit: Literal["documents", "characters"] = "documents"
+    """What sample counts."""
+    seed: int = 1
+    """Another seed gives another sample; everything else about a vocabulary depends on the documents alone."""
     show_words: list[str] = field(default_factory=_biomedical_words)
     """Words whose splitting is printed at the end."""
     progress: bool = True
@@ -51,19 +67,54 @@ class TrainVocabularyOptions:
         if self.type not in SMALLEST_VOCABULARY:
             raise ConfigurationError(f"--type: expected 'wordpiece' or 'bpe', found '{self.type}'.")
         smallest = SMALLEST_VOCABULARY[self.type]
-        if not smallest <= self.size <= LARGEST_VOCABULARY:
+        if not smallest <= self.tokens <= LARGEST_VOCABULARY:
             raise ConfigurationError(
-                f"--size: expected {smallest:,} to {LARGEST_VOCABULARY:,} tokens for {self.type}, found {self.size:,}. "
+                f"--size: expected {smallest:,} to {LARGEST_VOCABULARY:,} tokens for {self.type}, found {self.tokens:,}. "
                 f"Usual are 30,000 to 50,000."
             )
-        if self.lowercase and self.type == "bpe":
-            raise ConfigurationError("--lowercase: byte-level bpe keeps the case. Leave --lowercase out.")
+        self._check_kind()
+        self._check_sample()
         if self.minimum_frequency < 1:
             raise ConfigurationError(
                 f"--minimum_frequency: expected 1 or more, found {self.minimum_frequency}."
             )
         if self.alphabet < 1:
             raise ConfigurationError(f"--alphabet: expected 1 or more characters, found {self.alphabet}.")
+
+    @property
+    def tokens(self) -> int:
+        """The size asked for, or the usual one."""
+        return USUAL_SIZE[self.type] if self.size is None else self.size
+
+    def _check_kind(self) -> None:
+        if self.method not in ("direct", "sentencepiece"):
+            raise ConfigurationError(
+                f"--method: expected 'direct' or 'sentencepiece', found '{self.method}'."
+            )
+        if self.unused < 0:
+            raise ConfigurationError(f"--unused: expected 0 or more tokens, found {self.unused}.")
+        if self.type != "bpe":
+            return
+        if self.lowercase:
+            raise ConfigurationError("--lowercase: byte-level bpe keeps the case. Leave --lowercase out.")
+        if self.method != "direct":
+            raise ConfigurationError(
+                f"--method {self.method} makes a WordPiece vocabulary. Leave --type bpe or --method out."
+            )
+        if self.unused:
+            raise ConfigurationError(
+                f"--unused {self.unused}: only WordPiece vocabularies have such tokens. Leave --unused or --type bpe out."
+            )
+
+    def _check_sample(self) -> None:
+        if self.sample_unit not in ("documents", "characters"):
+            raise ConfigurationError(
+                f"--sample_unit: expected 'documents' or 'characters', found '{self.sample_unit}'."
+            )
+        if self.sample < 0:
+            raise ConfigurationError(
+                f"--sample: expected 0 for all documents, or the size of a sample; found {self.sample}."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,13 +15,11 @@ from megatron_bio.tokens.fingerprint import fingerprint
 from megatron_bio.tokens.tokenizer_files import (
     BERT_SPECIAL_TOKENS,
     END_OF_TEXT,
+    MOST_UNUSABLE_PIECES,
     cased_pieces,
     read_tokenizer_files,
 )
 from megatron_bio.tokens.word_cache import ByteLevelCache, NoCache, WordCache, WordPieceCache
-
-MOST_UNUSABLE_PIECES = 0.01
-"""Part of a lower-cased vocabulary that may have capitals before it is taken for a cased one."""
 
 
 class Tokenizer:

@@ -16,6 +16,10 @@ from megatron_bio.tokens.errors import TokenizerError
 
 BERT_SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 END_OF_TEXT = "<|endoftext|>"
+MOST_UNUSABLE_PIECES = 0.01
+"""Part of a lower-cased vocabulary that may have capitals before it is taken for a cased one."""
+TRAINING_RECORD = "vocabulary_training.json"
+"""How a vocabulary was made; nothing reads it but people."""
 TOKENIZER_FILES = frozenset(
     {
         "tokenizer.json",
@@ -25,6 +29,7 @@ TOKENIZER_FILES = frozenset(
         "vocab.txt",
         "vocab.json",
         "merges.txt",
+        TRAINING_RECORD,
     }
 )
 
@@ -35,13 +40,16 @@ class LoadedFiles:
 
     core: Core
     end_of_document: str | None
+    repeated: tuple[str, ...] = ()
+    """Tokens on more than one line of vocab.txt."""
 
 
-def read_tokenizer_files(path: Path, lowercase: bool | None) -> LoadedFiles:
+def read_tokenizer_files(path: Path, lowercase: bool | None, allow_repeats: bool = False) -> LoadedFiles:
     """Read a folder, or the folder of tokenizer.json or vocab.json, or a lone WordPiece vocabulary file.
 
-    `lowercase` overrides what the files say, for WordPiece. Where nothing says it, a vocabulary without capital letters
-    is lower-cased.
+    `lowercase` overrides what the files say, for WordPiece. Where nothing says it, a vocabulary with hardly any capital
+    letters is lower-cased. A token on two lines of vocab.txt is an error, or with `allow_repeats` has the id of the last one, as
+    in transformers.
     """
     folder, vocabulary = _locate(path)
     config = (
@@ -51,19 +59,26 @@ def read_tokenizer_files(path: Path, lowercase: bool | None) -> LoadedFiles:
     eos = config.get("eos_token") or (read_json(specials).get("eos_token") if specials.exists() else None)
     if lowercase is None and isinstance(config.get("do_lower_case"), bool):
         lowercase = config["do_lower_case"]
+    repeated: tuple[str, ...] = ()
     if vocabulary.name == "tokenizer.json":
         core = _from_tokenizer_json(vocabulary, lowercase)
     elif vocabulary.suffix == ".txt":
-        core = build_wordpiece(_read_vocabulary(vocabulary), lowercase)
+        tokens, repeated = _read_vocabulary(vocabulary, allow_repeats)
+        core = build_wordpiece(tokens, lowercase)
     else:
         core = _from_merges(folder, add_prefix_space=config.get("add_prefix_space") is True)
-    return LoadedFiles(core=core, end_of_document=eos["content"] if isinstance(eos, dict) else eos)
+    return LoadedFiles(
+        core=core, end_of_document=eos["content"] if isinstance(eos, dict) else eos, repeated=repeated
+    )
 
 
 def build_wordpiece(vocabulary: dict[str, int], lowercase: bool | None) -> Core:
-    """A BERT tokenizer of this vocabulary (token → id); without `lowercase`, capitals in it decide."""
+    """A BERT tokenizer of this vocabulary (token → id); without `lowercase`, capitals in it decide.
+
+    A few do not make it a cased one: SciBERT's uncased vocabulary has 37 pieces such as "##TM".
+    """
     if lowercase is None:
-        lowercase = not cased_pieces(vocabulary)
+        lowercase = len(cased_pieces(vocabulary)) <= MOST_UNUSABLE_PIECES * len(vocabulary)
     core = Core(models.WordPiece(vocab=vocabulary, unk_token="[UNK]"))
     core.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
     core.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -157,20 +172,23 @@ def _read_text(path: Path) -> str:
         ) from error
 
 
-def _read_vocabulary(path: Path) -> dict[str, int]:
-    """One token per line; the line's number from 0 is its id."""
+def _read_vocabulary(path: Path, allow_repeats: bool) -> tuple[dict[str, int], tuple[str, ...]]:
+    """One token per line; the line's number from 0 is its id. Also the tokens on several lines, if that is allowed."""
     tokens = [line.removesuffix("\r") for line in _read_text(path).split("\n")]
     while tokens and not tokens[-1]:
         tokens.pop()
     vocabulary: dict[str, int] = {}
+    repeated: dict[str, None] = {}
     for number, token in enumerate(tokens):
-        if token in vocabulary:
+        if token in vocabulary and allow_repeats:
+            repeated.setdefault(token)
+        elif token in vocabulary:
             raise TokenizerError(
                 f"{path}: expected each token on one line, found {token!r} on lines {vocabulary[token] + 1} and "
                 f"{number + 1}. All ids after it may be shifted by one: get the vocabulary from its first source."
             )
         vocabulary[token] = number
-    return vocabulary
+    return vocabulary, tuple(repeated)
 
 
 def _from_tokenizer_json(path: Path, lowercase: bool | None) -> Core:

@@ -4,7 +4,9 @@ import json
 import os
 import secrets
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tokenizers import Tokenizer as Core
@@ -16,6 +18,7 @@ from megatron_bio.tokens.tokenizer_files import BERT_SPECIAL_TOKENS, END_OF_TEXT
 
 BERT_LENGTH = 512
 GPT2_LENGTH = 1024
+NO_OTHERS: Mapping[str, str] = MappingProxyType({})
 
 
 def check_replaceable(folder: Path) -> None:
@@ -32,13 +35,16 @@ def check_replaceable(folder: Path) -> None:
         )
 
 
-def write_tokenizer_folder(folder: Path, core: Core) -> None:
+def write_tokenizer_folder(folder: Path, core: Core, others: Mapping[str, str] = NO_OTHERS) -> None:
     """Write all files beside the folder and put them in its place; an earlier folder stays whole until then.
 
+    `others` are the contents of files to write along, by name; they must be among TOKENIZER_FILES.
     A kill between the two renames leaves the earlier folder as `.NAME.RANDOM.replaced`.
     """
     check_replaceable(folder)
     files = _wordpiece_files(core) if isinstance(core.model, models.WordPiece) else _byte_level_files(core)
+    files |= others
+    assert files.keys() <= TOKENIZER_FILES, "or the folder could not be replaced"
     mark = secrets.token_hex(4)
     pending = folder.with_name(f".{folder.name}.{mark}.partial")
     replaced = folder.with_name(f".{folder.name}.{mark}.replaced")

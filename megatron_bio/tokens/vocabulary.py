@@ -1,33 +1,33 @@
-"""Train a WordPiece or byte-level BPE vocabulary with the tokenizers library, the same one for the same documents.
+"""The verb `vocabulary train`: documents → a WordPiece or byte-level BPE vocabulary, the same one for the same documents.
 
-Its WordPiece trainer numbers the pieces "##x" in the order of a hash table, and lets these numbers break ties between
-merges, so that two runs differ. Here the characters are counted first and given to it in a fixed order.
+The WordPiece trainer of the tokenizers library numbers the pieces "##x" in the order of a hash table, and lets these
+numbers break ties between merges, so that two runs differ. Here the characters are counted first and given to it in a
+fixed order.
 """
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from importlib.metadata import version
+from typing import Any
 
-import numpy as np
 from tokenizers import Tokenizer as Core
 from tokenizers import models, normalizers, pre_tokenizers, trainers
 
 from megatron_bio.config.tokens import TrainVocabularyOptions
-from megatron_bio.corpus.document import Document
+from megatron_bio.tokens.alphabet import choose_alphabet, count_characters, stands_in_words
 from megatron_bio.tokens.errors import TokenizerError
-from megatron_bio.tokens.progress import read_with_progress
+from megatron_bio.tokens.sentence_pieces import SegmentationDifference, compare_segmentations, learn_pieces
 from megatron_bio.tokens.tokenizer import Tokenizer
 from megatron_bio.tokens.tokenizer_files import (
     BERT_SPECIAL_TOKENS,
     END_OF_TEXT,
+    TRAINING_RECORD,
     build_byte_level,
     build_wordpiece,
 )
 from megatron_bio.tokens.tokenizer_folder import check_replaceable, write_tokenizer_folder
-
-CODE_POINTS = 0x110000
-COUNTED_TOGETHER = 1 << 22
-"""Characters counted in one go: enough that clearing the table of all code points costs little."""
+from megatron_bio.tokens.vocabulary_sample import TextReader
+from megatron_bio.tokens.word_counts import WordCounts, count_words
 
 
 def train_vocabulary(options: TrainVocabularyOptions) -> None:
@@ -37,60 +37,31 @@ def train_vocabulary(options: TrainVocabularyOptions) -> None:
     the alphabet.
     """
     check_replaceable(options.output)
-    reader = _TextReader(options)
-    core = (
-        _train_wordpiece(options, reader)
-        if options.type == "wordpiece"
-        else _train_byte_level(options, reader)
-    )
-    write_tokenizer_folder(options.output, core)
-    _report(options, reader)
+    reader = TextReader(options)
+    difference = None
+    if options.type == "bpe":
+        core = _train_byte_level(options, reader)
+    elif options.method == "direct":
+        core = _train_wordpiece(options, reader)
+    else:
+        core, counted, difference = _train_by_sentencepiece(options, reader)
+        _report_words(counted)
+    record = _record(options, reader, difference)
+    write_tokenizer_folder(options.output, core, {TRAINING_RECORD: json.dumps(record, indent=2) + "\n"})
+    _report(options, reader, difference)
 
 
-@dataclass
-class _TextReader:
-    """Reads title and text of each document, as often as needed, and counts documents and words of the last time."""
-
-    options: TrainVocabularyOptions
-    documents: int = 0
-    words: int = 0
-
-    def texts(self, title: str) -> Iterator[str]:
-        self.documents = self.words = 0
-        for document in read_with_progress(title, self.options.inputs, self.options.progress):
-            text = _whole_text(document)
-            self.documents += 1
-            self.words += len(text.split())
-            yield text
-
-    def check_words(self) -> None:
-        if not self.words:
-            raise TokenizerError(
-                f"--inputs: expected words to train on, found none in {self.documents} documents of "
-                f"{', '.join(self.options.inputs)}. Nothing was written."
-            )
-
-
-def _whole_text(document: Document) -> str:
-    return f"{document.title}\n{document.text}"
-
-
-def _train_wordpiece(options: TrainVocabularyOptions, reader: _TextReader) -> Core:
+def _train_wordpiece(options: TrainVocabularyOptions, reader: TextReader) -> Core:
     blank = Core(models.WordPiece(unk_token="[UNK]"))
     blank.normalizer = normalizer = normalizers.BertNormalizer(lowercase=options.lowercase)
     blank.pre_tokenizer = pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     counts = count_characters(reader.texts("counting characters"))
     reader.check_words()
     alphabet = choose_alphabet(counts, normalizer, options.alphabet)
-    inner = [
-        f"##{character}" for character in alphabet if _stands_in_words(character, normalizer, pre_tokenizer)
-    ]
-    fixed = [*BERT_SPECIAL_TOKENS, *alphabet, *inner]
-    _check_size(
-        options, len(fixed), f"{len(alphabet)} characters, alone and inside words, and 5 special tokens"
-    )
+    inside = [character for character in alphabet if stands_in_words(character, normalizer, pre_tokenizer)]
+    fixed = _fixed_tokens(options, alphabet, inside)
     trainer = trainers.WordPieceTrainer(
-        vocab_size=options.size,
+        vocab_size=options.tokens,
         min_frequency=options.minimum_frequency,
         show_progress=False,
         special_tokens=fixed,
@@ -101,11 +72,43 @@ def _train_wordpiece(options: TrainVocabularyOptions, reader: _TextReader) -> Co
     return build_wordpiece(json.loads(blank.to_str())["model"]["vocab"], options.lowercase)
 
 
-def _train_byte_level(options: TrainVocabularyOptions, reader: _TextReader) -> Core:
+def _train_by_sentencepiece(
+    options: TrainVocabularyOptions, reader: TextReader
+) -> tuple[Core, WordCounts, SegmentationDifference]:
+    normalizer = normalizers.BertNormalizer(lowercase=options.lowercase)
+    counted = count_words(reader.texts("counting words"), normalizer, pre_tokenizers.BertPreTokenizer())
+    reader.check_words()
+    characters: Counter[str] = Counter()
+    for word, count in counted.words.items():
+        for character in word:
+            characters[character] += count
+    alphabet = choose_alphabet(characters, normalizer, options.alphabet)
+    fixed = _fixed_tokens(options, alphabet, alphabet)
+    learned = learn_pieces(counted.words, alphabet, options.tokens - len(fixed), options.minimum_frequency)
+    vocabulary = {token: number for number, token in enumerate([*fixed, *learned.pieces])}
+    core = build_wordpiece(vocabulary, options.lowercase)
+    return core, counted, compare_segmentations(learned, core)
+
+
+def _fixed_tokens(options: TrainVocabularyOptions, alphabet: list[str], inside: list[str]) -> list[str]:
+    """The tokens that a vocabulary has whatever else is learned: special, unused, characters alone and inside words."""
+    unused = [f"[unused{number}]" for number in range(options.unused)]
+    fixed = [*BERT_SPECIAL_TOKENS, *unused, *alphabet, *(f"##{character}" for character in inside)]
+    if options.tokens <= len(fixed):
+        slots = f", {options.unused} unused ones" if options.unused else ""
+        raise TokenizerError(
+            f"--size: expected more than the {len(fixed)} tokens that the documents need at least ({len(alphabet)} "
+            f"characters, alone and inside words, {len(BERT_SPECIAL_TOKENS)} special tokens{slots}), found "
+            f"{options.tokens}. Raise --size or lower --alphabet."
+        )
+    return fixed
+
+
+def _train_byte_level(options: TrainVocabularyOptions, reader: TextReader) -> Core:
     blank = Core(models.BPE())
     blank.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     trainer = trainers.BpeTrainer(
-        vocab_size=options.size,
+        vocab_size=options.tokens,
         min_frequency=options.minimum_frequency,
         show_progress=False,
         special_tokens=[END_OF_TEXT],
@@ -118,64 +121,64 @@ def _train_byte_level(options: TrainVocabularyOptions, reader: _TextReader) -> C
     return build_byte_level(model["vocab"], merges, add_prefix_space=False)
 
 
-def count_characters(texts: Iterable[str]) -> dict[str, int]:
-    """How often each character occurs."""
-    counts = np.zeros(CODE_POINTS, dtype=np.int64)
-    waiting: list[str] = []
-    size = 0
-    for text in texts:
-        waiting.append(text)
-        size += len(text)
-        if size >= COUNTED_TOGETHER:
-            counts += _count_code_points("".join(waiting))
-            waiting, size = [], 0
-    counts += _count_code_points("".join(waiting))
-    return {chr(point): int(counts[point]) for point in np.flatnonzero(counts)}
+def _record(
+    options: TrainVocabularyOptions, reader: TextReader, difference: SegmentationDifference | None
+) -> dict[str, Any]:
+    """What the folder says of its origin; nothing in it depends on where and when it was made."""
+    library = "sentencepiece" if options.method == "sentencepiece" else "tokenizers"
+    record: dict[str, Any] = {
+        "type": options.type,
+        "method": options.method,
+        "library": f"{library} {version(library)}",
+        "size_asked_for": options.tokens,
+        "lowercase": options.lowercase,
+        "minimum_frequency": options.minimum_frequency,
+        "alphabet": options.alphabet,
+        "unused": options.unused,
+        "sample": options.sample,
+        "sample_unit": options.sample_unit,
+        "seed": options.seed,
+        "documents_read": reader.documents_read,
+        "documents": reader.documents,
+        "words": reader.words,
+        "characters": reader.characters,
+    }
+    if difference is not None:
+        record["cut_differently_by_sentencepiece"] = {
+            "words": difference.words,
+            "different": difference.different,
+            "distinct_words": difference.distinct_words,
+            "distinct_different": difference.distinct_different,
+        }
+    return record
 
 
-def _count_code_points(text: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    return np.bincount(np.frombuffer(text.encode("utf-32-le"), np.uint32), minlength=CODE_POINTS)
-
-
-def choose_alphabet(counts: dict[str, int], normalizer: normalizers.Normalizer, limit: int) -> list[str]:
-    """The `limit` most frequent characters after normalisation, equal ones by code point, in order of code points.
-
-    The normaliser works character by character, so counts before it give the counts after it.
-    """
-    normalised: dict[str, int] = {}
-    for character, count in counts.items():
-        for result in normalizer.normalize_str(character):
-            if not result.isspace():
-                normalised[result] = normalised.get(result, 0) + count
-    ordered = sorted(normalised, key=lambda character: (-normalised[character], character))
-    return sorted(ordered[:limit])
-
-
-def _stands_in_words(
-    character: str, normalizer: normalizers.Normalizer, pre_tokenizer: pre_tokenizers.PreTokenizer
-) -> bool:
-    """Whether a character can stand inside a word; punctuation and Chinese characters are words of their own."""
-    return len(pre_tokenizer.pre_tokenize_str(normalizer.normalize_str(f"a{character}a"))) == 1
-
-
-def _check_size(options: TrainVocabularyOptions, fixed: int, what: str) -> None:
-    if options.size <= fixed:
-        raise TokenizerError(
-            f"--size: expected more than the {fixed} tokens that the documents need at least ({what}), found "
-            f"{options.size}. Raise --size or lower --alphabet."
+def _report_words(counted: WordCounts) -> None:
+    if counted.forgotten:
+        print(
+            f"  {counted.forgotten:,} occurrences of rare words were not counted, for there were too many different ones"
+        )
+    if counted.too_long:
+        print(
+            f"  {counted.too_long:,} words of more than 100 characters were left out; BERT makes [UNK] of them"
         )
 
 
-def _report(options: TrainVocabularyOptions, reader: _TextReader) -> None:
+def _report(
+    options: TrainVocabularyOptions, reader: TextReader, difference: SegmentationDifference | None
+) -> None:
     tokenizer = Tokenizer.load(options.output)
     print(
         f"{options.output}: {tokenizer.vocab_size:,} tokens from {reader.words:,} words, {reader.documents:,} documents"
+        + (f" (a sample of {reader.documents_read:,})" if options.sample else "")
     )
-    if tokenizer.vocab_size < options.size:
+    if tokenizer.vocab_size < options.tokens:
         print(
-            f"  fewer than the {options.size:,} asked for: no further two pieces stand together "
+            f"  fewer than the {options.tokens:,} asked for: no further two pieces stand together "
             f"{options.minimum_frequency} times in these documents"
         )
+    if difference is not None:
+        _report_difference(difference)
     for word in options.show_words:
         # Byte-level BPE knows most words by the space before them.
         text = f" {word}" if tokenizer.kind == "bpe" else word
@@ -183,3 +186,13 @@ def _report(options: TrainVocabularyOptions, reader: _TextReader) -> None:
             tokenizer.id_to_token(number) or "" for number in tokenizer.encode_batch([text])[0].tolist()
         ]
         print(f"  {word}: {' '.join(pieces)}")
+
+
+def _report_difference(difference: SegmentationDifference) -> None:
+    print(
+        f"  SentencePiece and WordPiece cut {difference.different:,} of {difference.words:,} words differently "
+        f"({100 * difference.different / difference.words:.2f} %), {difference.distinct_different:,} of "
+        f"{difference.distinct_words:,} different ones"
+    )
+    for word, theirs, ours in difference.examples:
+        print(f"    {word}: {' '.join(theirs)} | {' '.join(ours)}")

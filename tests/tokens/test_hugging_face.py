@@ -36,11 +36,31 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("kind", "lowercase"), [("wordpiece", False), ("wordpiece", True), ("bpe", False)])
-def test_same_ids(auto_tokenizer: Any, corpus: Path, tmp_path: Path, kind: Any, lowercase: bool) -> None:
+@pytest.mark.parametrize(
+    ("kind", "method", "lowercase"),
+    [
+        ("wordpiece", "direct", False),
+        ("wordpiece", "direct", True),
+        ("wordpiece", "sentencepiece", False),
+        ("wordpiece", "sentencepiece", True),
+        ("bpe", "direct", False),
+    ],
+)
+def test_same_ids(
+    auto_tokenizer: Any, corpus: Path, tmp_path: Path, kind: Any, method: Any, lowercase: bool
+) -> None:
     folder = tmp_path / "tokenizer"
-    options = {"inputs": [str(corpus)], "output": folder, "type": kind, "lowercase": lowercase, "size": 330}
-    train_vocabulary(TrainVocabularyOptions(**options))
+    train_vocabulary(
+        TrainVocabularyOptions(
+            inputs=[str(corpus)],
+            output=folder,
+            type=kind,
+            method=method,
+            lowercase=lowercase,
+            size=330,
+            unused=2 if kind == "wordpiece" else 0,
+        )
+    )
     ours = Tokenizer.load(folder)
     theirs = auto_tokenizer.from_pretrained(folder)
     expected = theirs(TEXTS, add_special_tokens=False, split_special_tokens=True)["input_ids"]

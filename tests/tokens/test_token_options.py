@@ -26,6 +26,20 @@ PREPROCESS = PreprocessOptions(inputs=["a.jsonl"], tokenizer=Path("tokenizer"), 
         (VOCABULARY, {"type": "bpe", "size": 256}, "--size: expected 257 to .* for bpe, found 256"),
         (VOCABULARY, {"size": 1_000_001}, "found 1,000,001"),
         (VOCABULARY, {"type": "bpe", "lowercase": True}, "--lowercase"),
+        (
+            VOCABULARY,
+            {"method": "unigram"},
+            "--method: expected 'direct' or 'sentencepiece', found 'unigram'",
+        ),
+        (VOCABULARY, {"type": "bpe", "method": "sentencepiece"}, "--method sentencepiece makes a WordPiece"),
+        (VOCABULARY, {"unused": -1}, "--unused: expected 0 or more tokens, found -1"),
+        (VOCABULARY, {"type": "bpe", "unused": 1}, "--unused 1: only WordPiece"),
+        (VOCABULARY, {"sample": -1}, "--sample: expected 0 .* found -1"),
+        (
+            VOCABULARY,
+            {"sample_unit": "words"},
+            "--sample_unit: expected 'documents' or 'characters', found 'words'",
+        ),
         (VOCABULARY, {"minimum_frequency": 0}, "--minimum_frequency: expected 1 or more, found 0"),
         (VOCABULARY, {"alphabet": 0}, "--alphabet: expected 1 or more characters, found 0"),
         (PREPROCESS, {"inputs": []}, "--inputs"),
@@ -58,13 +72,20 @@ def test_accepted(options: Any, change: dict[str, Any]) -> None:
         replace(options, **change).inputs = []
 
 
+def test_the_usual_sizes() -> None:
+    """BioMegatron's smaller one, and BioMedLM's."""
+    assert VOCABULARY.tokens == 30_000
+    assert replace(VOCABULARY, type="bpe").tokens == 28_896
+    assert replace(VOCABULARY, size=50_000).tokens == 50_000
+
+
 def test_errors_are_user_errors() -> None:
     for error in (errors.TokenizerError, errors.TokenDataError, errors.PreprocessError):
         assert issubclass(error, UserError)
 
 
 def test_nothing_here_loads_torch() -> None:
-    modules = ("preprocess", "vocabulary", "describe", "sidecar")
+    modules = ("preprocess", "vocabulary", "describe", "sidecar", "study.run")
     program = "".join(f"import megatron_bio.tokens.{name};" for name in modules) + (
         "import sys; sys.exit(bool({'torch', 'transformers', 'megatron'} & set(sys.modules)))"
     )

@@ -15,9 +15,10 @@ from tokenizers import normalizers
 from megatron_bio.config.tokens import TrainVocabularyOptions
 from megatron_bio.corpus.document import Document, DocumentWriter
 from megatron_bio.tokens import tokenizer_folder
+from megatron_bio.tokens.alphabet import choose_alphabet, count_characters
 from megatron_bio.tokens.errors import TokenizerError
 from megatron_bio.tokens.tokenizer import Tokenizer
-from megatron_bio.tokens.vocabulary import choose_alphabet, count_characters, train_vocabulary
+from megatron_bio.tokens.vocabulary import train_vocabulary
 
 SYLLABLES = [
     "acetyl",
@@ -171,7 +172,7 @@ def test_no_words(options: TrainVocabularyOptions, tmp_path: Path, kind: str) ->
 
 
 def test_character_counts_are_those_of_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("megatron_bio.tokens.vocabulary.COUNTED_TOGETHER", 4)
+    monkeypatch.setattr("megatron_bio.tokens.alphabet.COUNTED_TOGETHER", 4)
     assert count_characters(["ab\U0001f600", "", "aé", "b a"]) == {
         "a": 3,
         "b": 2,
