@@ -1,7 +1,8 @@
-"""WordPiece by compiled code (`csrc/wordpiece.cpp`), with the ids of the tokenizers library, which is asked about each character."""
+"""WordPiece by compiled code (`csrc/wordpiece.cpp`): the ids of the tokenizers library, which is asked about each character."""
 
 import json
 import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ class CompiledWordPiece:
             _LibraryIds(core),
         )
 
-    def encode_joined(self, texts: list[str]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    def encode_joined(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """The ids of all texts back to back [sum of lengths], and the length of each [texts]."""
         ids, lengths = self._compiled.encode(texts)
         return ids, lengths
@@ -40,7 +41,9 @@ def load(core: Core) -> CompiledWordPiece | None:
     if native.compiled is None:
         return None
     content = json.loads(core.to_str())
-    normalizer, pre_tokenizer, model = (content[name] or {} for name in ("normalizer", "pre_tokenizer", "model"))
+    normalizer, pre_tokenizer, model = (
+        content[name] or {} for name in ("normalizer", "pre_tokenizer", "model")
+    )
     if not (
         normalizer.get("type") == "BertNormalizer"
         and normalizer.keys() == _NORMALIZER
