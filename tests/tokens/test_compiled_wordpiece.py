@@ -63,8 +63,8 @@ BUILDS: dict[str, dict[str, Any]] = {
     "no prefix": {"prefix": ""},
     "short words only": {"most_characters": 3, "unknown": "cell"},
 }
-MANY = {"Lo", "Co", "Cn"}
-"""Letters without case, private characters, and what is not assigned: the thousands of which one test takes some only."""
+MANY = {"Lo", "So", "Co", "Cn"}
+"""Letters without case, signs, private characters, and what is not assigned: thousands of which most tests take some only."""
 
 
 def build(
@@ -100,7 +100,7 @@ def characters(every: int) -> list[str]:
 
 
 @cache
-def wide_build(name: str, every: int = 89) -> tuple[Core, Callable[[Sequence[str]], list[list[int]]]]:
+def wide_build(name: str, every: int = 397) -> tuple[Core, Callable[[Sequence[str]], list[list[int]]]]:
     """A tokenizer that has each of these characters as a piece, so that none is taken for another, and its compiled form."""
     prefix = BUILDS[name].get("prefix", "##")
     known = [character for character in characters(every) if character != "\x00"]
@@ -153,7 +153,7 @@ texts = st.lists(
 
 
 @pytest.mark.parametrize("name", BUILDS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(batch=st.lists(texts, max_size=4))
 @example(
     batch=[
@@ -177,11 +177,11 @@ def contexts(chosen: Iterable[str]) -> list[str]:
     return [f"a{c}b {c}é{c} a\u302e{c}\u0323\u302f.{c}\u0301 A{c}{c}A" for c in chosen]
 
 
-@pytest.mark.parametrize("name", ["cased", "uncased", "not cleaned"])
+@pytest.mark.parametrize("name", ["cased", "uncased"])
 def test_nearly_every_kind_of_character(name: str) -> None:
     core, encode = wide_build(name)
-    batch = contexts(characters(89))
-    assert len(batch) > 20_000
+    batch = contexts(characters(397))
+    assert len(batch) > 12_000
     assert encode(batch) == expected(core, batch)
 
 
@@ -293,7 +293,7 @@ def real_texts(name: str, step: int) -> list[str]:
 
 @pytest.mark.parametrize("vocabulary", ["bert-cased", "bert-uncased", "biomedical-50k-uncased"])
 def test_real_texts(vocabulary: str) -> None:
-    batch = [*real_texts("abstracts.jsonl.xz", 40), *real_texts("pmc-open.jsonl.xz", 200)]
+    batch = [*real_texts("abstracts.jsonl.xz", 40), *real_texts("pmc-open.jsonl.xz", 300)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TokenizerWarning)
         tokenizer = Tokenizer.load(DATA / f"vocab/{vocabulary}.txt")
