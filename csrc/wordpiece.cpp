@@ -56,6 +56,7 @@ WordPieceEncoder::WordPieceEncoder(const WordPieceSettings& settings, WordPieceL
         if (is_letter_or_digit(point) != (ascii_[point] == CharacterRule::inside) && point > 0x1f && point < 0x7f)
             throw std::invalid_argument("words are not parted as BERT's pre-tokenizer parts them");
     }
+    if (ascii_[' '] != CharacterRule::white_space) throw std::invalid_argument("a space does not part words");
 }
 
 void WordPieceEncoder::encode(std::string_view text, std::vector<int32_t>& ids) {

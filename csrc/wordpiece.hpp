@@ -54,7 +54,8 @@ struct WordPieceSettings {
 
 class WordPieceEncoder {
   public:
-    // Asks for all characters of ASCII; throws std::invalid_argument if letters and digits are not inside words, or all others are.
+    // Asks for all characters of ASCII; throws std::invalid_argument unless letters and digits are inside words,
+    // all other printable characters are not, and the space parts words.
     WordPieceEncoder(const WordPieceSettings& settings, WordPieceLibrary& library);
 
     // Puts the ids of valid UTF-8 after those in `ids`. Remembers words: for one thread at a time.
