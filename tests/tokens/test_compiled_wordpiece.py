@@ -162,7 +162,7 @@ texts = st.lists(
         "[MASK] a [UNK][SEP]",
         "cell\u0301s",
         "\u0301",
-        "a\u302e\u0323b",
+        "a\u302e\U0001d165b",
         "\u226f\u302e",
         "a\x00\u0323\u302e",
     ]
@@ -258,7 +258,7 @@ def unusual_builds() -> dict[str, Core]:
     cores["none"].normalizer = None
     cores["pre-tokenizer"].pre_tokenizer = pre_tokenizers.Whitespace()
     cores["two"].pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.BertPreTokenizer(), pre_tokenizers.Digits(True)]
+        [pre_tokenizers.BertPreTokenizer(), pre_tokenizers.Split("ce", "isolated")]
     )
     cores["unknown"].model.unk_token = "[absent]"
     return cores
