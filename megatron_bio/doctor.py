@@ -182,9 +182,11 @@ def _kernels() -> list[Finding]:
 def _compiled_parts() -> Finding:
     what = "compiled parts"
     if native.compiled is None:
-        remedy = "install a C++17 compiler and install again; until then Python does the same, more slowly"
+        remedy = "install a C++17 compiler and install again; until then the same is done more slowly"
         return Finding(what, f"{MISSING}: {native.reason}", remedy)
-    return Finding(what, "active", "extract pmc reads articles with them")
+    return Finding(
+        what, "active", "extract pmc and extract pubmed read with them, preprocess encodes WordPiece"
+    )
 
 
 def _compiler(name: str) -> Finding:

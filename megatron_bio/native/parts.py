@@ -17,5 +17,5 @@ compiled: Final = _LOADED[0]
 """The module, or None."""
 reason: Final = _LOADED[1]
 """Why it is not there; empty if it is."""
-NOTICE: Final = f"the compiled parts are not there ({reason}); Python does the same, more slowly. megatron-bio doctor says more."
+NOTICE: Final = f"the compiled parts are not there ({reason}); the same is done more slowly. megatron-bio doctor says more."
 """What a verb that would use them says without them."""

@@ -1,11 +1,13 @@
 """`megatron-bio preprocess`: documents → token data, in one pass."""
 
+import sys
 import time
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Literal
 
+from megatron_bio import native
 from megatron_bio.config.tokens import PreprocessOptions
 from megatron_bio.tokens.encoding import EncodedBatch, Encoder, batches
 from megatron_bio.tokens.errors import PreprocessError
@@ -44,6 +46,8 @@ def preprocess(options: PreprocessOptions) -> None:
     """
     started = time.perf_counter()
     tokenizer = Tokenizer.load(options.tokenizer)
+    if tokenizer.kind == "wordpiece" and native.compiled is None:
+        print(f"preprocess: {native.NOTICE}", file=sys.stderr)
     split = options.split_sentences if options.split_sentences is not None else tokenizer.kind == "wordpiece"
     append_eod = options.append_eod if options.append_eod is not None else not split
     if append_eod and not tokenizer.has_eod:

@@ -1,21 +1,21 @@
 """Words that were tokenised before are looked up: the same ids as the tokenizers library, several times faster.
 
-The text is cut at places where both pre-tokenizers always cut, so each chunk has its ids whatever stands beside it.
+The text is cut at places where the pre-tokenizer always cuts, so each chunk has its ids whatever stands beside it.
 Text is Zipfian: with half a million chunks remembered nearly every chunk of a large corpus is found again.
 """
 
 import re
 from abc import ABC, abstractmethod
 from array import array
+from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer as Core
 
 MOST_CHUNKS = 1 << 19
 """Chunks remembered, about 200 bytes each; what comes later is tokenised each time."""
 
-_ASCII_PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]|[^!-/:-@\[-`{-~]+")
-# str.split() cuts at these control characters; BERT's normaliser deletes them, which joins what stands beside them.
-_JOINING_CONTROLS = re.compile(r"[\x0b\x0c\x1c-\x1f\x85]")
 # The outer structure of GPT-2's pattern; Python's white space has four control characters more than Unicode's.
 _GPT2_CHUNK = re.compile(r" ?[\S\x1c-\x1f]+|[^\S\x1c-\x1f]+(?![\S\x1c-\x1f])|[^\S\x1c-\x1f]+")
 
@@ -32,30 +32,17 @@ class WordCache(dict[str, bytes], ABC):
     def encode(self, text: str) -> bytes:
         """The ids of a text, as bytes of int32."""
 
+    def encode_joined(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """The ids of all texts back to back [sum of lengths], and the length of each [texts]."""
+        parts = [self.encode(text) for text in texts]
+        lengths = np.fromiter(map(len, parts), np.int32, len(parts)) // np.int32(4)
+        return np.frombuffer(b"".join(parts), np.int32), lengths
+
     def _encode_chunk(self, chunk: str) -> bytes:
         return array("i", self._core.encode(chunk, add_special_tokens=False).ids).tobytes()
 
     def __missing__(self, chunk: str) -> bytes:
         ids = self._encode_chunk(chunk)
-        if len(self) < MOST_CHUNKS:
-            self[chunk] = ids
-        return ids
-
-
-class WordPieceCache(WordCache):
-    """For BERT's normaliser with clean_text and BERT's pre-tokenizer: both work character by character."""
-
-    def encode(self, text: str) -> bytes:
-        """The ids of a text, as bytes of int32."""
-        if _JOINING_CONTROLS.search(text):
-            return self._encode_chunk(text)
-        return b"".join(map(self.__getitem__, text.split()))
-
-    def __missing__(self, chunk: str) -> bytes:
-        parts = _ASCII_PUNCTUATION.findall(chunk)
-        if len(parts) == 1:
-            return super().__missing__(chunk)
-        ids = b"".join(map(self.__getitem__, parts))
         if len(self) < MOST_CHUNKS:
             self[chunk] = ids
         return ids
@@ -70,7 +57,7 @@ class ByteLevelCache(WordCache):
 
 
 class NoCache(WordCache):
-    """For tokenizers of another build: each text is tokenised as a whole."""
+    """For tokenizers of another build, and without compiled parts: the library tokenises each text as a whole."""
 
     def encode(self, text: str) -> bytes:
         """The ids of a text, as bytes of int32."""

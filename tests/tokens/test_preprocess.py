@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from tokenizers import pre_tokenizers
 
+from megatron_bio import native
 from megatron_bio.config.tokens import PreprocessOptions
 from megatron_bio.corpus.document import Document, DocumentWriter
 from megatron_bio.corpus.errors import CorpusError
@@ -110,6 +111,27 @@ def test_wordpiece_stores_sentences(options: PreprocessOptions, capsys: pytest.C
         "documents/s",
     ):
         assert words in report
+
+
+def test_without_compiled_parts_the_library_gives_the_same_bytes(
+    options: PreprocessOptions,
+    byte_level: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options = replace(
+        options, inputs=[write_documents(options.output.parent.parent / "many.jsonl", many_documents(300))]
+    )
+    preprocess(options)
+    if native.compiled is not None:
+        assert native.NOTICE not in capsys.readouterr().err
+    monkeypatch.setattr(native, "compiled", None)
+    without = replace(options, output=options.output.parent.parent / "without/tokens.v1")
+    preprocess(without)
+    assert capsys.readouterr().err.count(f"preprocess: {native.NOTICE}") == 1
+    assert contents(without.output.parent) == contents(options.output.parent)
+    preprocess(replace(without, tokenizer=byte_level))
+    assert native.NOTICE not in capsys.readouterr().err
 
 
 def test_byte_level_stores_documents_with_eod(options: PreprocessOptions, byte_level: Path) -> None:
