@@ -11,7 +11,7 @@ namespace megatron_bio {
 
 namespace {
 
-enum class Part { none, inline_formula, one_after_the_other, set_apart, title, label, term, superscript, subscript, line_break,
+enum class Part { none, inline_formula, one_after_the_other, set_apart, title, label, term, superscript, subscript, underline, line_break,
                   with_caption, formula, apparatus, note };
 
 Part part_of(const Element* element) {
@@ -30,6 +30,7 @@ Part part_of(const Element* element) {
         add(Part::term, {"term", "speaker"});
         add(Part::superscript, {"sup"});
         add(Part::subscript, {"sub"});
+        add(Part::underline, {"underline"});
         add(Part::line_break, {"break"});
         add(Part::with_caption, {"fig", "fig-group", "table-wrap", "table-wrap-group", "media", "supplementary-material"});
         add(Part::formula, {"disp-formula", "disp-formula-group", "chem-struct-wrap", "chem-struct"});
@@ -184,6 +185,9 @@ void render(Tree& tree, Element* element, Part part, Rules& rules) {
         case Part::subscript:
             tree.set_text(element, tree.keep(rules.subscript(content())));
             break;
+        case Part::underline:
+            tree.set_text(element, tree.keep(rules.underlined(content())));
+            break;
         case Part::line_break:
             element->text = " ";
             break;
@@ -268,10 +272,13 @@ std::string abstract_text(Tree& tree, const Element* article_meta, Rules& rules)
     }
     for (Element* heading : descendants(abstract, [](Element* one) { return one->is("title"); })) {
         std::string text = line(tree, heading, rules);
-        while (!text.empty() && (text.back() == '.' || text.back() == ':' || stripped(text).size() < text.size()))
-            text = std::string(stripped(std::string_view(text).substr(0, text.size() - (text.back() == '.' || text.back() == ':'))));
+        std::string_view kept = stripped(text);
+        for (size_t before = kept.size() + 1; kept.size() < before;) {
+            before = kept.size();
+            kept = stripped(kept.substr(0, kept.find_last_not_of(".:") + 1));
+        }
         heading->name = "label";
-        tree.set_text(heading, text.empty() ? std::string_view() : tree.keep(text + ":"));
+        tree.set_text(heading, kept.empty() ? std::string_view() : tree.keep(std::string(kept) + ":"));
     }
     return marked_text(tree, abstract, false, rules);
 }
@@ -300,7 +307,8 @@ ArticleText article_text(Tree& tree, std::string_view content, bool captions, Ru
     Element* body = root->child("body");
     if (!body) throw Unusual();
     const Element* front = root->child("front");
-    const Element* article_meta = front ? front->child("article-meta") : nullptr;
+    if (!front || front->source.data() > body->source.data()) throw Unusual();
+    const Element* article_meta = front->child("article-meta");
     ArticleText found;
     found.front = front_of(content, root, body);
     if (article_meta) found.abstract = abstract_text(tree, article_meta, rules);

@@ -17,6 +17,7 @@ struct Rules {
     virtual ~Rules() = default;
     virtual std::string superscript(std::string_view text) = 0;
     virtual std::string subscript(std::string_view text) = 0;
+    virtual std::string underlined(std::string_view text) = 0;
     virtual std::string math(const std::string& xml) = 0;
     virtual bool is_side_title(std::string_view title) = 0;
     virtual bool is_main_abstract(std::string_view title, std::string_view type) = 0;

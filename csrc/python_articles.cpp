@@ -13,12 +13,13 @@ namespace {
 class PythonRules : public Rules {
   public:
     explicit PythonRules(const py::object& object)
-        : superscript_(object.attr("superscript")), subscript_(object.attr("subscript")), math_(object.attr("math")),
+        : superscript_(object.attr("superscript")), subscript_(object.attr("subscript")), underlined_(object.attr("underlined")), math_(object.attr("math")),
           is_main_abstract_(object.attr("is_main_abstract")), is_side_title_(object.attr("is_side_title")), has_letter_or_digit_(object.attr("has_letter_or_digit")),
           takes_mark_(object.attr("takes_mark")), clean_(object.attr("clean")) {}
 
     std::string superscript(std::string_view text) override { return superscript_(to_python(text)).cast<std::string>(); }
     std::string subscript(std::string_view text) override { return subscript_(to_python(text)).cast<std::string>(); }
+    std::string underlined(std::string_view text) override { return underlined_(to_python(text)).cast<std::string>(); }
     std::string math(const std::string& xml) override { return math_(py::bytes(xml)).cast<std::string>(); }
     bool is_side_title(std::string_view title) override { return is_side_title_(to_python(title)).cast<bool>(); }
     bool is_main_abstract(std::string_view title, std::string_view type) override {
@@ -29,7 +30,7 @@ class PythonRules : public Rules {
     py::str clean(std::string_view text) { return clean_(to_python(text)).cast<py::str>(); }
 
   private:
-    py::object superscript_, subscript_, math_, is_main_abstract_, is_side_title_, has_letter_or_digit_, takes_mark_, clean_;
+    py::object superscript_, subscript_, underlined_, math_, is_main_abstract_, is_side_title_, has_letter_or_digit_, takes_mark_, clean_;
 };
 
 struct Paragraphs {

@@ -151,11 +151,12 @@ void read_head(Cursor& cursor, UsualCitation& citation) {
         cursor.skip_space();
         while (!cursor.take("</Date")) {
             cursor.expect("<");
-            cursor.until(">");
+            std::string_view part = cursor.until(">");
+            if (part != "Year" && part != "Month" && part != "Day") throw Unusual();
             cursor.expect(">");
             cursor.until("<&");
             cursor.expect("</");
-            cursor.until(">");
+            cursor.expect(part);
             cursor.expect(">");
             cursor.skip_space();
         }

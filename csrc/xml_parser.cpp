@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "utf8.hpp"
+#include "xml_characters.hpp"
 #include "xml_tree.hpp"
 
 namespace megatron_bio {
@@ -11,6 +12,10 @@ namespace {
 
 constexpr int kDeepest = 200;                 // libxml2 refuses 256.
 constexpr size_t kLongestText = 9'000'000;    // libxml2 refuses 10 million bytes in one node.
+constexpr std::ptrdiff_t kLongestName = 1000;
+constexpr std::ptrdiff_t kLongestMark = 1'000'000;  // Of an attribute, a comment or an instruction.
+constexpr size_t kMostAttributes = 100;
+constexpr size_t kMostPrefixes = 20;
 
 bool is_space(char c) { return c == ' ' || c == '\n' || c == '\t'; }
 bool is_name_start(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
@@ -23,7 +28,7 @@ class Parser {
     Parser(Tree& tree) : tree_(tree), at_(tree.content_.data()), end_(at_ + tree.content_.size()) {}
 
     void read() {
-        check_characters();
+        check_characters(at_, end_);
         if (starts("\xef\xbb\xbf")) at_ += 3;
         read_declaration();
         read_outside(true);
@@ -55,29 +60,6 @@ class Parser {
         const void* found = memmem(at_, end_ - at_, text.data(), text.size());
         require(found);
         return static_cast<const char*>(found);
-    }
-
-    // Characters of XML in valid UTF-8, and no carriage return, which a reader has to normalise.
-    void check_characters() const {
-        for (const char* at = at_; at < end_;) {
-            uint64_t word;
-            if (end_ - at >= 8 && (std::memcpy(&word, at, 8), !(word & 0x8080808080808080ull))) {
-                // A byte below 0x20 borrows into its high bit.
-                if (!((word - 0x2020202020202020ull) & ~word & 0x8080808080808080ull)) {
-                    at += 8;
-                    continue;
-                }
-            }
-            unsigned char c = *at;
-            if (c < 0x80) {
-                require(c >= 0x20 || c == '\t' || c == '\n');
-                ++at;
-                continue;
-            }
-            uint32_t point;
-            at = decode(at, end_, point);
-            require(at && point != 0xfffe && point != 0xffff && (point < 0xd800 || point > 0xdfff));
-        }
     }
 
     void read_declaration() {
@@ -142,9 +124,10 @@ class Parser {
     }
 
     void skip_comment() {
+        const char* begin = at_;
         at_ += 4;
         at_ = find("--");
-        require(starts("-->"));
+        require(starts("-->") && at_ - begin < kLongestMark);
         at_ += 3;
     }
 
@@ -154,7 +137,7 @@ class Parser {
         const char* name = at_ + 2;
         while (name < end_ && is_name_character(*name)) ++name;
         at_ = find("?>");
-        require(name == at_ || is_space(*name));
+        require((name == at_ || is_space(*name)) && at_ - name < kLongestMark);
         at_ += 2;
     }
 
@@ -170,6 +153,7 @@ class Parser {
             while (is_name_character(here())) ++at_;
             require(*at_ != ':');
         }
+        require(at_ - begin < kLongestName);
         return {begin, static_cast<size_t>(at_ - begin)};
     }
 
@@ -180,7 +164,6 @@ class Parser {
         std::string_view prefix;
         std::string_view name = read_name(prefix);
         const char* name_end = at_;
-        size_t declared = tree_.prefixes_.size();
         bool has_namespace = read_attributes();
         std::string_view attributes(name_end, at_ - name_end);
         // A default namespace is expected of formulas alone.
@@ -200,7 +183,7 @@ class Parser {
         if (!skimmed_ && is_named && (name == "ref-list" || name == "table" || name == "contrib-group")) skimmed_ = frames_.size();
         if (!formula_ && name == "math") formula_ = frames_.size();
         in_namespace_ = in_namespace_ || has_namespace;
-        for (size_t i = declared; i < tree_.prefixes_.size(); ++i) scope_.push_back(tree_.prefixes_[i]);
+        scope_.insert(scope_.end(), own_prefixes_.begin(), own_prefixes_.end());
     }
 
     void add(std::string_view name, std::string_view attributes, const char* begin, bool is_empty) {
@@ -217,7 +200,7 @@ class Parser {
     // Checks the attributes and leaves the position at `/` or `>`; true if a default namespace is declared.
     bool read_attributes() {
         bool has_namespace = false;
-        own_prefixes_begin_ = tree_.prefixes_.size();
+        own_prefixes_.clear();
         names_.clear();
         used_.clear();
         while (true) {
@@ -231,16 +214,17 @@ class Parser {
             std::string_view whole(begin, at_ - begin);
             for (std::string_view other : names_) require(other != whole);
             names_.push_back(whole);
+            require(names_.size() <= kMostAttributes);
             skip_space();
             require(here() == '=');
             ++at_;
             skip_space();
             std::string_view value = read_value();
             if (prefix == "xmlns") {
-                require(!value.empty() && name != "xml" && name != "xmlns" && value.find('&') == std::string_view::npos);
-                tree_.prefixes_.push_back(name);
+                require(name != "xml" && name != "xmlns");
+                declare(name, value);
             } else if (prefix.empty() && name == "xmlns") {
-                require(!value.empty());
+                require_address(value);
                 has_namespace = true;
             } else if (!prefix.empty() && prefix != "xml")
                 used_.push_back(prefix);
@@ -249,9 +233,28 @@ class Parser {
         return has_namespace;
     }
 
+    // A prefix has one address in the whole document here, and an address one prefix: then no two names can be the same.
+    void declare(std::string_view prefix, std::string_view address) {
+        require_address(address);
+        own_prefixes_.push_back(prefix);
+        for (size_t i = 0; i < tree_.prefixes_.size(); ++i)
+            if (tree_.prefixes_[i] == prefix || addresses_[i] == address) {
+                require(tree_.prefixes_[i] == prefix && addresses_[i] == address);
+                return;
+            }
+        tree_.prefixes_.push_back(prefix);
+        addresses_.push_back(address);
+        require(addresses_.size() <= kMostPrefixes);
+    }
+
+    void require_address(std::string_view address) const {
+        require(!address.empty() && address.find_first_of("& \t\n") == std::string_view::npos);
+        require(address.substr(0, 36) != "http://www.w3.org/XML/1998/namespace" && address.substr(0, 29) != "http://www.w3.org/2000/xmlns/");
+    }
+
     void require_declared(std::string_view prefix) const {
-        for (size_t i = own_prefixes_begin_; i < tree_.prefixes_.size(); ++i)
-            if (tree_.prefixes_[i] == prefix) return;
+        for (std::string_view known : own_prefixes_)
+            if (known == prefix) return;
         for (std::string_view known : scope_)
             if (known == prefix) return;
         throw Unusual();
@@ -270,6 +273,7 @@ class Parser {
                 ++at_;
         }
         std::string_view value(begin, at_ - begin);
+        require(at_ - begin < kLongestMark);
         ++at_;
         return value;
     }
@@ -385,10 +389,9 @@ class Parser {
     size_t formula_ = 0;  // Depth of the formula that is open.
     size_t skimmed_ = 0;  // Depth of the element whose content is checked, but never read: half of most articles.
     bool in_namespace_ = false;
-    size_t own_prefixes_begin_ = 0;
     std::vector<Frame> frames_;
     std::string decoded_;
-    std::vector<std::string_view> scope_, names_, used_;
+    std::vector<std::string_view> scope_, own_prefixes_, addresses_, names_, used_;
 };
 
 Tree::Tree(std::string_view content) : content_(content) { Parser(*this).read(); }

@@ -73,10 +73,7 @@ std::string_view Tree::joined(std::string_view first, std::string_view second) {
 
 std::string Tree::declarations() const {
     std::string written;
-    std::vector<std::string_view> once(prefixes_);
-    std::sort(once.begin(), once.end());
-    once.erase(std::unique(once.begin(), once.end()), once.end());
-    for (std::string_view prefix : once) written.append(" xmlns:").append(prefix).append("=\"").append(prefix).append("\"");
+    for (std::string_view prefix : prefixes_) written.append(" xmlns:").append(prefix).append("=\"").append(prefix).append("\"");
     return written;
 }
 

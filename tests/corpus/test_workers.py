@@ -128,7 +128,7 @@ def is_running(process: int) -> bool:
 
 
 PROGRAM = """
-import multiprocessing, sys, time
+import multiprocessing, signal, sys, time
 from dataclasses import dataclass
 from megatron_bio.corpus.workers import map_in_order
 
@@ -141,6 +141,7 @@ def sleep(task):
     time.sleep(task.seconds)
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell's background jobs are started without.
     results = map_in_order(sleep, [Task(0), Task(0), Task(300), Task(300)], 2)
     next(results), next(results)
     print(*(child.pid for child in multiprocessing.active_children()), flush=True)
@@ -158,12 +159,19 @@ def test_workers_end_at_once_with_their_parent(number: signal.Signals, tmp_path:
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     ) as parent:
-        assert parent.stdout is not None and parent.stderr is not None
-        children = [int(word) for word in parent.stdout.readline().split()]
-        assert len(children) == 2 and all(map(is_running, children))
-        parent.send_signal(number)
-        deadline = time.monotonic() + 10
-        while any(map(is_running, children)):
-            assert time.monotonic() < deadline, "expected the workers to end with their parent, in mid-task"
-            time.sleep(0.02)
-        assert parent.stderr.read().count("Traceback") == (number == signal.SIGINT), "only the parent's own"
+        try:
+            assert parent.stdout is not None and parent.stderr is not None
+            children = [int(word) for word in parent.stdout.readline().split()]
+            assert len(children) == 2 and all(map(is_running, children))
+            parent.send_signal(number)
+            deadline = time.monotonic() + 10
+            while any(map(is_running, children)):
+                assert time.monotonic() < deadline, (
+                    "expected the workers to end with their parent, in mid-task"
+                )
+                time.sleep(0.02)
+            assert parent.stderr.read().count("Traceback") == (number == signal.SIGINT), (
+                "only the parent's own"
+            )
+        finally:
+            parent.kill()

@@ -23,7 +23,7 @@ from megatron_bio.corpus.pmc.entities import (
 from megatron_bio.corpus.pmc.license import article_license
 from megatron_bio.corpus.pmc.metadata import describe, identifiers
 from megatron_bio.corpus.pmc.selection import is_main_abstract, is_side_section, side_sections
-from megatron_bio.corpus.pmc.text import line, paragraphs
+from megatron_bio.corpus.pmc.text import NEVER_READ, line, paragraphs
 from megatron_bio.corpus.pmc.tree import SAFE_PARSING, set_text
 
 NO_ARTICLE: Final = "XML without an article"
@@ -104,6 +104,8 @@ class ArticleReader:
             return UnusableArticle(reason=UNKNOWN_ENTITY, number=number, version=version, entity=entity)
         title = _title(article_meta)
         if text is None:
+            for element in list(article.iterdescendants(*NEVER_READ)):
+                set_text(element, "")
             abstract, body = _abstract(article_meta), self._body(article)
             body_words = count_words(body)
         else:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from lxml import etree
 
 from megatron_bio import native
-from megatron_bio.corpus.characters import STABLE_TABLE, clean, subscript, superscript
+from megatron_bio.corpus.characters import STABLE_TABLE, clean, subscript, superscript, underlined
 from megatron_bio.corpus.mathml import math_text
 from megatron_bio.corpus.pmc.citations import takes_mark
 from megatron_bio.corpus.pmc.selection import is_main_abstract_title, is_side_title_text
@@ -30,6 +30,7 @@ def _has_letter_or_digit(text: str) -> bool:
 _DECISIONS: Final = SimpleNamespace(
     superscript=lru_cache(maxsize=4096)(superscript),
     subscript=lru_cache(maxsize=4096)(subscript),
+    underlined=underlined,
     math=lru_cache(maxsize=1024)(_math),
     is_main_abstract=is_main_abstract_title,
     is_side_title=lru_cache(maxsize=1024)(is_side_title_text),

@@ -39,7 +39,7 @@ _BETWEEN_WORDS = re.compile(r"(?:[^\w.]|_)+")
 # What names a licence.
 _ADDRESS = re.compile(
     r"creativecommons\.org/(?:publicdomain/(?:(?P<zero>zero)|mark)"
-    r"|licen[sc]es?/(?:(?:cc-?)?(?P<terms>by(?:[-_+ ]?(?:nc|nd|sa)(?=nc|nd|sa|[^a-z]|$))*)|publicdomain"
+    r"|licen[sc]es?/(?:(?:cc-?)?(?P<terms>by(?:[-_+. ]?(?:nc|nd|sa)(?=nc|nd|sa|[^a-z]|$))*)|publicdomain"
     r"|(?P<zero_too>zero)|(?P<other>[a-z]+)))[a-z-]*(?:/(?P<version>\d\.\d))?(?P<igo>/igo)?"
 )
 _TERM = r"(?:(?:non ?commercial|non ?deriv\w*|no ?deriv\w*|share ?alike)\b|(?:nc|nd|sa)(?=nc|nd|sa|[^a-z]|$))"
@@ -90,11 +90,14 @@ _LIMITED = re.compile(
     r"|\bfor (?:your |one s )?(?:own )?(?:personal|private)(?: \S+){0,3} use\b"
     r"|\b(?:not?|never|without)(?: \S+){0,4} (?:re ?)?(?:sale|sold|sell|selling)\b|\bno part of\b"
     r"|(?<!commercial )\b(?:reproduction|redistribution|distribution|copying|use|reuse)(?: \S+){0,6} (?:prohibited|forbidden)\b"
+    r"|\b(?:re ?)?(?:sale|selling)(?: \S+){0,3} (?:not|prohibited|forbidden)\b|\broyalt|\brequires? a (?:fee|licen[sc]e)\b"
+    r"|\b(?:mining|training)(?: \S+){0,3} (?:not|prohibited|forbidden)\b|\bnot (?:to )?be used for\b"
     # Licences of Wiley and Elsevier, by their addresses.
     r"|\btdm\b|\btext (?:and )?data mining licen[sc]e\b|\btermsandconditions (?:vor|am)\b|\buser ?licen[sc]e\b"
 )
 _COMMERCE = re.compile(
-    r"com{1,2}erc|kom{1,2}er[czs]|profit|\blucr|gewerb|ком{1,2}ерц|ком{1,2}ерч|ticari|kereskedelm|商业|商業|商用|営利"
+    r"com{1,2}er(?:c|ic|ia)|non ?com\b|\bby n c\b|kom{1,2}er[czs]|profit|\blucr|gewerb|ком{1,2}ерц|ком{1,2}ерч"
+    r"|ticari|kereskedelm|商业|商業|商用|営利"
 )
 _COMMERCIAL = (
     r"(?<!\bnon )(?<!\bun )(?<!\bno )(?<!\bnot )\bcommercial(?:ly)?"
@@ -132,7 +135,8 @@ _HARMLESS = re.compile(
 _RESERVED = re.compile(r"\ball rights reserved\b")
 _WORTH_READING = re.compile(
     r"creative|commons|cc|by.?nc|attribution|public.domain|copyright protection|to copyright|of all copyright|government|ogl|only"
-    r"|alone|exclusively|solely|purely|strictly|limited to|restricted to|confined to|reserved|private|personal|sale|sell|sold"
+    r"|alone|exclusively|solely|purely|strictly"
+    r"|royalt|fee|training|used for|limited to|restricted to|confined to|reserved|private|personal|sale|sell|sold"
     rf"|no part|prohibited|forbidden|tdm|mining|conditions|licen[sc]e|{_COMMERCE.pattern}"
 )
 """Most copyright statements are not: `© 2018 The Authors`. Each branch starts with a letter, for speed."""

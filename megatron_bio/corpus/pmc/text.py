@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from lxml import etree
 
-from megatron_bio.corpus.characters import clean, clean_parts, subscript, superscript
+from megatron_bio.corpus.characters import clean, clean_parts, subscript, superscript, underlined
 from megatron_bio.corpus.mathml import math_text
 from megatron_bio.corpus.pmc.citations import drop_marks_standing_high
 from megatron_bio.corpus.pmc.tree import append_before, replace, set_text
@@ -51,8 +51,8 @@ APPARATUS: Final = frozenset(
 )
 LEFT_OUT: Final = tuple(sorted(WITH_CAPTION | FORMULAS | APPARATUS))
 
-_NEVER_READ: Final = ("ref-list", "table", "contrib-group")
-"""Not even notes."""
+NEVER_READ: Final = ("ref-list", "table", "contrib-group")
+"""Not even their notes; they are emptied before anything else is done."""
 _ONE_AFTER_THE_OTHER = frozenset({"p", "sec", "attrib", "verse-line", "subtitle"})
 _SET_APART = frozenset(
     {
@@ -84,8 +84,6 @@ def paragraphs(holder: Any, captions: bool = False) -> list[str]:
     own; footnotes and, if asked for, captions follow the paragraph that they stand in.
     No entities may be left (see `entities`).
     """
-    for element in list(holder.iterdescendants(*_NEVER_READ)):
-        set_text(element, "")
     _move_notes(holder)
     if captions:
         _move_captions(holder)
@@ -206,6 +204,10 @@ def _subscript(element: Any) -> None:
     set_text(element, _lowered("".join(element.itertext()) if len(element) else element.text or ""))
 
 
+def _underline(element: Any) -> None:
+    set_text(element, underlined("".join(element.itertext())))
+
+
 def _math(element: Any) -> None:
     set_text(element, math_text(element))
 
@@ -218,7 +220,7 @@ _RENDERINGS: Final = MappingProxyType[str, Callable[[Any], None]](
     dict.fromkeys(_ONE_AFTER_THE_OTHER, _paragraph)
     | dict.fromkeys(_SET_APART, _set_apart)
     | {"title": _title, _MOVED: _set_apart, "label": _label, "term": _term, "speaker": _term}
-    | {"sup": _superscript, "sub": _subscript, "break": _space}
+    | {"underline": _underline, "sup": _superscript, "sub": _subscript, "break": _space}
 )
 _MATH = "{*}math"
 _RENDERED = (*_RENDERINGS, _MATH)

@@ -1,6 +1,7 @@
 """The compiled reader gives what the reader in Python gives, to the last character, or leaves the article to it."""
 
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -113,6 +114,7 @@ def test_any_tree_reads_the_same(abstract: str, body: str, back: str, captions: 
     assert results(content, captions) == reference(content, captions)
 
 
+MANY_ATTRIBUTES = "".join(f" a{number}='1'" for number in range(20_000))
 UNUSUAL = {
     "comment before": (lambda text: "<!-- c -->" + text, True),
     "carriage return": (lambda text: text.replace("words", "wo\r\nrds"), False),
@@ -128,6 +130,35 @@ UNUSUAL = {
     "less than in an attribute": (lambda text: text.replace("<body>", "<body a='<'>"), False),
     "end of CDATA": (lambda text: text.replace("words", "]]>"), False),
     "depth": (lambda text: text.replace("words", "<b>" * 300 + "</b>" * 300), False),
+    "long name": (lambda text: text.replace("words", f"<{'n' * 60_000}/>"), False),
+    "long comment": (lambda text: text.replace("words", f"<!--{'c' * 2_000_000}-->"), False),
+    "many attributes": (lambda text: text.replace("words", f"<b{MANY_ATTRIBUTES}/>"), False),
+    "one address under two names": (
+        lambda text: text.replace("words", "<b xmlns:b='u' xmlns:c='u' b:x='1' c:x='2'/>"),
+        False,
+    ),
+    "reserved address": (
+        lambda text: text.replace("words", "<b xmlns:b='http://www.w3.org/2000/xmlns/'/>"),
+        False,
+    ),
+    "white space as an address": (lambda text: text.replace("words", "<b xmlns:b=' '/>"), False),
+    "front behind the body": (
+        lambda text: re.sub("(<front>.*</front>)(.*)</article>", r"\2\1</article>", text),
+        False,
+    ),
+    "table in a title": (
+        lambda text: text.replace(
+            "<p>Some", "<sec><title>Funding<table>x</table></title><p>y</p></sec><p>Some"
+        ),
+        True,
+    ),
+    "formulas that declare their names": (
+        lambda text: text.replace(
+            "words",
+            "<mml:math xmlns:mml='http://www.w3.org/1998/Math/MathML'><mml:mi>x</mml:mi></mml:math>" * 3000,
+        ),
+        True,
+    ),
     "standalone": (lambda text: '<?xml version="1.0" standalone="yes"?>' + text, False),
 }
 

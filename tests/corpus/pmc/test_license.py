@@ -112,6 +112,7 @@ ALLOWED = (
     "No commercial use is permitted unless otherwise expressly granted",
 )
 FORBIDDEN = (
+    "This licence permits non-commerical use",
     "Commercial use is not permitted",
     "commercial use is prohibited",
     "may be used noncommercially",
@@ -143,6 +144,16 @@ FORBIDDEN = (
     "\u043d\u0435\u043a\u043e\u043c\u043c\u0435\u0440\u0447\u0435\u0441\u043a\u043e\u0435",
 )
 LIMITED = (
+    "Resale is not permitted",
+    "Commerical use is prohibited",
+    "Use by companies requires a fee",
+    "Commercial use is permitted in exchange for royalties",
+    "Text and data mining is not permitted",
+    "It is not to be used for the training of models",
+    "CC BY-NonCom 4.0",
+    "CC BY N C 4.0",
+    "CC BY–N–C",
+    "http://creativecommons.org/licenses/by.nc/4.0",
     "For non-profit use only",
     "for personal use only",
     "for educational use only",

@@ -44,6 +44,7 @@ PARAGRAPHS = {
         "see our page, b.org.",
     ),
     "line break": ("one<break/>two", "one two"),
+    "underlined signs": ("<underline>&lt;</underline> 5, <underline>a</underline>", "≤ 5, a"),
     "no-break and thin spaces": ("Fig.\u00a01, 5\u2009mM", "Fig. 1, 5 mM"),
     "references to figures stay": ('in <xref ref-type="fig" rid="f">Figure 1</xref>A', "in Figure 1A"),
     "numbers in brackets stay": (

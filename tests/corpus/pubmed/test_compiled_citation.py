@@ -58,6 +58,8 @@ def test_every_prefix_is_safe() -> None:
         ("</AuthorList>", "</AuthorList><Odd/>"),
         ('Version="2"', "Version='2'"),
         ("4711", "47 11"),
+        ("</Year>", "</Yaer>"),
+        ("<Year>2019</Year>", "<Odd>2019</Odd>"),
         ("Label=", "Lang="),
         ("<Language>fre", "<Language a='b'>fre"),
     ],
