@@ -4,6 +4,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "xml_tree.hpp"
 
@@ -11,6 +12,9 @@ namespace megatron_bio {
 
 // A noncharacter, which Unicode keeps out of all text that is exchanged: U+FDD0.
 constexpr std::string_view kParagraphMark = "\xef\xb7\x90";
+
+// Not even their notes are read.
+inline const std::vector<std::string_view> kNeverRead = {"ref-list", "table", "contrib-group"};
 
 // What Python's tables and patterns decide.
 struct Rules {

@@ -58,7 +58,7 @@ Paragraphs clean_paragraphs(std::string_view marked, std::string_view stable, Py
 py::object read_article(std::string_view content, bool captions, std::string_view stable, const py::object& decisions) {
     PythonRules rules(decisions);
     try {
-        Tree tree(content);
+        Tree tree(content, kNeverRead);
         ArticleText text = article_text(tree, content, captions, rules);
         Paragraphs abstract = clean_paragraphs(text.abstract, stable, rules);
         Paragraphs body = clean_paragraphs(text.body, stable, rules);

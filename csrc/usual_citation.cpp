@@ -4,6 +4,7 @@
 
 #include "clean_text.hpp"
 #include "unusual.hpp"
+#include "xml_references.hpp"
 
 namespace megatron_bio {
 
@@ -106,16 +107,10 @@ class Reader {
             resolved.append(piece.substr(0, reference));
             if (reference == std::string_view::npos) break;
             piece.remove_prefix(reference);
-            bool is_known = false;
-            for (auto [written, meant] : {std::pair<std::string_view, char>{"&lt;", '<'}, {"&gt;", '>'}, {"&amp;", '&'},
-                                          {"&quot;", '"'}, {"&apos;", '\''}})
-                if (piece.substr(0, written.size()) == written) {
-                    resolved.push_back(meant);
-                    piece.remove_prefix(written.size());
-                    is_known = true;
-                    break;
-                }
-            if (!is_known) return false;
+            auto [size, meant] = predefined_entity(piece);
+            if (!size) return false;
+            resolved.push_back(meant);
+            piece.remove_prefix(size);
         }
         return true;
     }

@@ -1,9 +1,11 @@
 // The bytes of a document → its tree. One pass over the characters, then one over the tags.
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
 #include "utf8.hpp"
 #include "xml_characters.hpp"
+#include "xml_references.hpp"
 #include "xml_tree.hpp"
 
 namespace megatron_bio {
@@ -16,10 +18,6 @@ constexpr std::ptrdiff_t kLongestName = 1000;
 constexpr std::ptrdiff_t kLongestMark = 1'000'000;  // Of an attribute, a comment or an instruction.
 constexpr size_t kMostAttributes = 100;
 constexpr size_t kMostPrefixes = 20;
-
-bool is_space(char c) { return c == ' ' || c == '\n' || c == '\t'; }
-bool is_name_start(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
-bool is_name_character(char c) { return is_name_start(c) || (c >= '0' && c <= '9') || c == '-' || c == '.'; }
 
 }  // namespace
 
@@ -39,6 +37,10 @@ class Parser {
     }
 
   private:
+    bool is_never_read(std::string_view name) const {
+        return std::find(tree_.never_read_.begin(), tree_.never_read_.end(), name) != tree_.never_read_.end();
+    }
+
     bool starts(std::string_view text) const {
         return static_cast<size_t>(end_ - at_) >= text.size() && std::memcmp(at_, text.data(), text.size()) == 0;
     }
@@ -180,7 +182,7 @@ class Parser {
         if (is_empty) return;
         frames_.push_back({std::string_view(begin + 1, name_end - begin - 1), in_namespace_, scope_.size()});
         require(frames_.size() <= kDeepest);
-        if (!skimmed_ && is_named && (name == "ref-list" || name == "table" || name == "contrib-group")) skimmed_ = frames_.size();
+        if (!skimmed_ && is_named && is_never_read(name)) skimmed_ = frames_.size();
         if (!formula_ && name == "math") formula_ = frames_.size();
         in_namespace_ = in_namespace_ || has_namespace;
         scope_.insert(scope_.end(), own_prefixes_.begin(), own_prefixes_.end());
@@ -280,13 +282,11 @@ class Parser {
 
     // One of XML's five entities or a number; all others are the reference reader's.
     void read_reference(std::string& text) {
-        for (auto [written, meant] : {std::pair<std::string_view, char>{"&lt;", '<'}, {"&gt;", '>'}, {"&amp;", '&'},
-                                      {"&quot;", '"'}, {"&apos;", '\''}})
-            if (starts(written)) {
-                at_ += written.size();
-                text.push_back(meant);
-                return;
-            }
+        if (auto [size, meant] = predefined_entity({at_, static_cast<size_t>(end_ - at_)}); size) {
+            at_ += size;
+            text.push_back(meant);
+            return;
+        }
         require(starts("&#"));
         at_ += 2;
         bool is_hexadecimal = here() == 'x';
@@ -301,8 +301,7 @@ class Parser {
         }
         require(at_ > begin);
         ++at_;
-        require(point == 9 || point == 10 || (point >= 0x20 && point < 0xd800) || (point > 0xdfff && point < 0xfffe) ||
-                point > 0xffff);
+        require(is_character(point));
         encode(point, text);
     }
 
@@ -394,6 +393,8 @@ class Parser {
     std::vector<std::string_view> scope_, own_prefixes_, addresses_, names_, used_;
 };
 
-Tree::Tree(std::string_view content) : content_(content) { Parser(*this).read(); }
+Tree::Tree(std::string_view content, const std::vector<std::string_view>& never_read) : content_(content), never_read_(never_read) {
+    Parser(*this).read();
+}
 
 }  // namespace megatron_bio

@@ -2,7 +2,7 @@
 //
 // Only documents that need nothing unusual are read (UTF-8, no internal subset, no entities but XML's own and numbers, no
 // carriage returns): for every other document, a malformed one among them, `Unusual` is thrown, and the caller's reference
-// reader decides. What is read is well-formed. Of the elements ref-list, table and contrib-group nothing is kept: https://www.w3.org/TR/xml/ and https://www.w3.org/TR/xml-names/
+// reader decides. What is read is well-formed: https://www.w3.org/TR/xml/ and https://www.w3.org/TR/xml-names/
 #pragma once
 
 #include <memory>
@@ -35,7 +35,8 @@ struct Element {
 // Owns elements and strings; all views into them and into the content live as long as it does.
 class Tree {
   public:
-    explicit Tree(std::string_view content);
+    // Elements with these names are there, but empty: what is in them is checked and left out.
+    Tree(std::string_view content, const std::vector<std::string_view>& never_read);
     Element* root() const { return root_; }
     // Declarations of all prefixes in the document, to stand in a start tag: ` xmlns:mml="mml"`.
     std::string declarations() const;
@@ -52,6 +53,7 @@ class Tree {
   private:
     friend class Parser;
     std::string_view content_;
+    std::vector<std::string_view> never_read_;
     char* room(size_t size);
 
     // In blocks, as there are thousands of each and none is freed before all are.

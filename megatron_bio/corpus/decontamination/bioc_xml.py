@@ -5,16 +5,13 @@ Format: Comeau et al. 2013, BioC: a minimalist approach to interoperability for 
 
 import re
 from collections.abc import Iterator
-from types import MappingProxyType
-from typing import Any, Final
+from typing import Any
 
 from lxml import etree
 
 from megatron_bio.corpus.decontamination.benchmark import BenchmarkFile, BenchmarkItem, shown
+from megatron_bio.corpus.safe_parsing import SAFE_PARSING
 
-SAFE_PARSING: Final = MappingProxyType(
-    {"resolve_entities": False, "no_network": True, "load_dtd": False, "huge_tree": False}
-)
 _PMID = re.compile(r"[1-9][0-9]{0,8}")
 
 

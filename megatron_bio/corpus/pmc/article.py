@@ -24,7 +24,8 @@ from megatron_bio.corpus.pmc.license import article_license
 from megatron_bio.corpus.pmc.metadata import describe, identifiers
 from megatron_bio.corpus.pmc.selection import is_main_abstract, is_side_section, side_sections
 from megatron_bio.corpus.pmc.text import NEVER_READ, line, paragraphs
-from megatron_bio.corpus.pmc.tree import SAFE_PARSING, set_text
+from megatron_bio.corpus.pmc.tree import set_text
+from megatron_bio.corpus.safe_parsing import TEXT_ONLY
 
 NO_ARTICLE: Final = "XML without an article"
 NO_METADATA: Final = "article without article-meta"
@@ -66,7 +67,7 @@ class ArticleReader:
     def __init__(self, captions: bool = False) -> None:
         """With `captions` the captions of figures and tables are text."""
         self._captions = captions
-        self._parser = etree.XMLParser(**SAFE_PARSING)
+        self._parser = etree.XMLParser(**TEXT_ONLY)
 
     def read(self, content: bytes) -> Iterator["Article | UnusableArticle"]:
         """The articles in the bytes of a file, at least one thing; raises etree.XMLSyntaxError."""

@@ -15,11 +15,11 @@ from megatron_bio.corpus.characters import STABLE_TABLE, clean, subscript, super
 from megatron_bio.corpus.mathml import math_text
 from megatron_bio.corpus.pmc.citations import takes_mark
 from megatron_bio.corpus.pmc.selection import is_main_abstract_title, is_side_title_text
-from megatron_bio.corpus.pmc.tree import SAFE_PARSING
+from megatron_bio.corpus.safe_parsing import TEXT_ONLY
 
 
 def _math(xml: bytes) -> str:
-    return math_text(etree.fromstring(xml, etree.XMLParser(**SAFE_PARSING))[0])
+    return math_text(etree.fromstring(xml, etree.XMLParser(**TEXT_ONLY))[0])
 
 
 def _has_letter_or_digit(text: str) -> bool:

@@ -1,13 +1,6 @@
-"""Safe parsing, and changes to an lxml tree that leave the text around intact."""
+"""Changes to an lxml tree that leave the text around intact."""
 
-from types import MappingProxyType
-from typing import Any, Final
-
-SAFE_PARSING: Final = MappingProxyType(
-    {"resolve_entities": False, "no_network": True, "load_dtd": False, "huge_tree": False}
-    | {"remove_comments": True, "remove_pis": True}
-)
-"""Options of lxml's parser: entities are never expanded, no other file or address is opened."""
+from typing import Any
 
 
 def append_before(element: Any, text: str) -> None:

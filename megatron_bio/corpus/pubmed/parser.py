@@ -1,16 +1,13 @@
 """A piece of a file → elements, each piece by itself, so that damage and entities cannot reach beyond it."""
 
 import re
-from types import MappingProxyType
-from typing import Any, Final
+from typing import Any
 
 from lxml import etree
 
 from megatron_bio.corpus.characters import UnknownEntityError
+from megatron_bio.corpus.safe_parsing import TEXT_ONLY
 
-SAFE_PARSING: Final = MappingProxyType(
-    {"resolve_entities": False, "no_network": True, "load_dtd": False, "huge_tree": False}
-)
 # The external subset, which is never loaded, turns an unknown entity from an error into a node that keeps its name.
 _OPENING = b'<!DOCTYPE piece SYSTEM "none"><piece'
 _CLOSING = b"</piece>"
@@ -28,7 +25,7 @@ class PieceParser:
     def __init__(self, root_tag: bytes) -> None:
         """`root_tag` is the root's start tag as it stands in the file, in UTF-8."""
         self._opening = _OPENING + b"".join(_PREFIXES.findall(root_tag)) + b">"
-        self._parser = etree.XMLParser(remove_comments=True, remove_pis=True, **SAFE_PARSING)
+        self._parser = etree.XMLParser(**TEXT_ONLY)
 
     def elements(self, piece: bytes) -> Any:
         """The element that holds those of the piece.

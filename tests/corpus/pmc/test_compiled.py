@@ -14,8 +14,11 @@ from lxml import etree
 from megatron_bio import native
 from megatron_bio.corpus.pmc import article as article_module
 from megatron_bio.corpus.pmc.article import ArticleReader
+from megatron_bio.corpus.pmc.citations import MARK_TYPES
 from megatron_bio.corpus.pmc.compiled import read_article
 from megatron_bio.corpus.pmc.package import Member, Package
+from megatron_bio.corpus.pmc.selection import SIDE_SECTION_TYPES
+from megatron_bio.corpus.pmc.text import _RENDERED, LEFT_OUT, NEVER_READ
 
 DATA = Path(__file__).parents[4] / "shared" / "data" / "pmc"
 
@@ -217,3 +220,37 @@ def test_a_paragraph_full_of_marks_takes_no_more_than_its_size(
 
 def test_what_would_take_memory_by_the_square_is_left_to_python(article: Callable[..., bytes]) -> None:
     assert read_article(article(body="<p>" + "word word<fn><p>n</p></fn>" * 20_000 + "</p>"), False) is None
+
+
+ELEMENTS = sorted(
+    {name for name in (*_RENDERED, *LEFT_OUT, *NEVER_READ) if name.isidentifier() or "-" in name}
+)
+
+
+@pytest.mark.parametrize("name", ELEMENTS)
+def test_both_readers_know_the_same_elements(article: Callable[..., bytes], name: str) -> None:
+    element = f"<{name}>in <b>x</b><fn><p>n</p></fn></{name}>"
+    content = article(
+        body=f"<sec>a{element}b<p>c{element}d</p></sec>{element}", abstract=f"<p>e{element}f</p>{element}"
+    )
+    assert read_article(content, False) is not None
+    for captions in (False, True):
+        assert results(content, captions) == reference(content, captions)
+
+
+@pytest.mark.parametrize("kind", sorted(MARK_TYPES | {"fig"}))
+def test_both_readers_know_the_same_marks(article: Callable[..., bytes], kind: str) -> None:
+    content = article(
+        body=f"<p>a<xref ref-type='{kind}'>1</xref> b<xref ref-type='{kind}'><sup>2</sup></xref></p>"
+    )
+    assert read_article(content, False) is not None
+    assert results(content, False) == reference(content, False)
+
+
+@pytest.mark.parametrize("kind", sorted(SIDE_SECTION_TYPES | {"methods", "Conflict"}))
+def test_both_readers_know_the_same_sections(article: Callable[..., bytes], kind: str) -> None:
+    section = f"<sec sec-type='{kind}'><p>a</p></sec>"
+    appendix = f"<app-group><app sec-type='{kind}'><p>c</p></app></app-group>"
+    content = article(body=f"{section}<p>b</p>", back=appendix)
+    assert read_article(content, False) is not None
+    assert results(content, False) == reference(content, False)
