@@ -82,7 +82,8 @@ class Packer {
 
     Choice best(int64_t room, uint64_t allowed) const {
         Choice found;
-        int64_t least = std::numeric_limits<int64_t>::max();
+        // What is left of a row may also stay empty.
+        int64_t least = room < rules_.sequence_length ? room : std::numeric_limits<int64_t>::max();
         for (int64_t width = room; width > 0 && room - width < least; --width) {
             uint64_t places = having_[width] & allowed;
             if (!places) continue;

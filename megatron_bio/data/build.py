@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from megatron_bio import native
 from megatron_bio.config.data import DataConfig
 from megatron_bio.data.bert_rows import SpecialTokens
 from megatron_bio.data.dataset import BertDataset, BertRecipe, Dataset, GptDataset, GptRecipe
@@ -51,7 +52,8 @@ def build_datasets(
 
     validation is None when its fraction is 0. report holds strings and numbers, nested by name, and is JSON as it
     stands: "prefixes" (what each file holds and how its tokenizer was checked), "fingerprint" (of the contents, wherever
-    the files lie), "documents" per part of the split, and the counts of "train" and "validation".
+    the files lie), "documents" per part of the split, the counts of "train" and "validation", and "packing" if no compiled code did
+    it.
 
     Raises:
         DataError: token data of the wrong kind, or too little of it for one sample.
@@ -80,6 +82,8 @@ def build_datasets(
     }
     if validation is not None:
         report["validation"] = validation.counts()
+    if isinstance(recipe, BertRecipe) and recipe.packing and native.compiled is None:
+        report["packing"] = native.NOTICE
     return train, validation, report
 
 

@@ -3,11 +3,13 @@
 `_Packer` defines what `csrc/pack_rows.cpp` does faster, array for array. It reads the documents once and keeps `POOL` of
 them waiting; each has a cursor, and the texts from there to one of the next sentence bounds are the samples that it could
 give. Into the room that a row still has goes the sample of least cost: the tokens that would stay empty, plus a charge for
-cutting a document. Equal costs go to the longer sample, then to the document that waits longest.
+cutting a document. Equal costs go to the longer sample, then to the document that waits longest. A row is finished when
+nothing fits or to leave the room empty costs no more.
 
 Legend of shapes: N samples, R rows, S sentences, D documents.
 """
 
+import math
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -157,7 +159,7 @@ class _Packer:
         return bool(self._pool)
 
     def _fill(self, row: int, incoming: Iterator[_Waiting]) -> None:
-        """Take samples until none fits."""
+        """Take samples until none fits or pays."""
         room, taken = self._sequence_length, 0
         candidates = self._pool[:1] if row % OLDEST_EVERY == 0 else self._pool
         while (choice := self._best(room, candidates)) and taken < self._most:
@@ -172,8 +174,9 @@ class _Packer:
         self._first_sample.append(len(self._samples))
 
     def _best(self, room: int, candidates: list[_Waiting]) -> tuple[_Waiting, int] | None:
-        """The sample of least cost that fits; `candidates` are in the order of their waiting."""
+        """The sample of least cost that fits, if it is worth it; `candidates` are in the order of their waiting."""
         best, least = None, (0, 0)
+        empty_cost = room if room < self._sequence_length else math.inf
         for document in candidates:
             # Of one document the longest sample costs least: the last one alone may end it, for which there is no charge.
             index = bisect_right(document.widths, room) - 1
@@ -182,7 +185,7 @@ class _Packer:
             prefix, width = document.prefixes[index], document.widths[index]
             charge = SPLIT_AGAIN_COST if document.rows else SPLIT_COST
             cost = room - width + (0 if prefix.rest[0] == document.end else charge), -width
-            if best is None or cost < least:
+            if cost[0] < empty_cost and (best is None or cost < least):
                 best, least = (document, index), cost
         return best
 

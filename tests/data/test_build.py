@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from megatron_bio import native
 from megatron_bio.config.data import DataConfig
 from megatron_bio.data.build import build_datasets
 from megatron_bio.data.dataset import BertDataset, GptDataset
@@ -122,6 +123,19 @@ def test_the_sentence_order_reaches_the_rows(tmp_path: Path, order: str) -> None
     assert full == pytest.approx(train.counts()["fill"], abs=1e-4) or (
         order == "nsp" and full < train.counts()["fill"]
     )
+
+
+def test_rows_packed_without_compiled_code_are_the_same_and_announced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix = write(tmp_path / "a", sentences(100), wordpiece(), "sentences")
+    before, _, compiled_report = build_datasets(config(prefix), "bert", wordpiece())
+    monkeypatch.setattr(native, "compiled", None)
+    after, _, report = build_datasets(config(prefix), "bert", wordpiece())
+    assert report.pop("packing") == native.NOTICE
+    assert report == {name: part for name, part in compiled_report.items() if name != "packing"}
+    assert np.array_equal(before.batch(np.arange(40)).tokens, after.batch(np.arange(40)).tokens)
+    assert "packing" not in build_datasets(config(prefix, packing=False), "bert", wordpiece())[2]
 
 
 def test_bert_masking_uses_the_tokenizer(tmp_path: Path) -> None:

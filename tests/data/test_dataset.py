@@ -192,7 +192,7 @@ def test_packed_rows_obey_their_structure(source, order: str) -> None:
             assert (tokens[columns] == SEP).sum() == separators
             assert batch.tokentype_ids[row, columns].any() == (separators == 2)
         assert not batch.order_weights[row, count:].any() and not batch.cls_positions[row, count:].any()
-    assert several > len(batch) / 3
+    assert several > 10
     labels = batch.order_labels[batch.order_weights > 0]
     assert labels.mean() == pytest.approx(0.5, abs=0.15) if order != "none" else not len(labels)
 

@@ -132,23 +132,26 @@ def test_whole_documents_fill_a_row_together(way: str) -> None:
 
 
 def test_a_hole_is_closed_by_part_of_a_document(way: str) -> None:
-    rows = rows_of(pack([[10], [5, 30]], sequence_length=40))
-    assert rows == [[(0, 0, 10, 1), (1, 0, 5, 1)], [(2, 0, 30, 1)]]
+    rows = rows_of(pack([[40], [30, 45]], sequence_length=80))
+    assert rows == [[(0, 0, 40, 1), (1, 0, 30, 1)], [(2, 0, 45, 1)]]
 
 
-def test_a_document_stays_whole_if_little_is_gained(way: str) -> None:
-    # The first row has room for 8 more positions; the first sentence of the second document would leave 2 empty: 6 are gained.
-    documents = [[28], [4, 24]]
-    assert rows_of(pack(documents, sequence_length=38)) == [[(0, 0, 28, 1), (1, 0, 4, 1)], [(2, 0, 24, 1)]]
-    assert pack(documents, sequence_length=38).counts.documents_over_rows == 1
+def test_a_small_gap_is_no_reason_to_cut_a_document(way: str) -> None:
+    # Eight positions stay empty; the first sentence of the second document would fill six of them.
+    assert rows_of(pack([[28], [4, 24]], sequence_length=38)) == [[(0, 0, 28, 1)], [(1, 0, 28, 2)]]
+
+
+def test_a_document_stays_whole_if_the_end_of_another_fills_the_gap_nearly_as_well(way: str) -> None:
+    # Behind the first document are 40 positions. The second could give 40 of them, the whole third takes 20 or 13.
+    for tokens, taken in ((18, 3), (11, 1)):
+        rows = rows_of(pack([[86], [38, 80], [tokens]], sequence_length=128))
+        assert rows[0][1][0] == taken, tokens
 
 
 def test_a_document_that_is_cut_is_cut_again_before_another(way: str) -> None:
-    # Row one takes 0 and cuts 1; in row two, behind document 3, the same gap could be closed by 1 or by 2.
-    documents = [[30], [4, 4, 33], [4, 4, 33], [30]]
-    rows = rows_of(pack(documents, sequence_length=38))
-    first = {row[0][0]: row[1][0] for row in rows if len(row) > 1}
-    assert first == {0: 1, 7: 2}
+    # The first row cuts the third document. In the second one 43 positions are left, and the second document has 43.
+    rows = rows_of(pack([[86], [41, 90], [38, 38, 88], [83]], sequence_length=128))
+    assert [[sample[0] for sample in row] for row in rows][:2] == [[0, 3], [6, 4]]
 
 
 def test_the_oldest_document_does_not_wait_for_ever(way: str) -> None:
