@@ -94,8 +94,6 @@ class _Prefix:
 class _Waiting:
     """A document of the pool."""
 
-    number: int
-    """Documents admitted before it."""
     end: int
     """The sentence behind the document."""
     start: tuple[int, int]
@@ -146,11 +144,11 @@ class _Packer:
         )
 
     def _documents_with_text(self, documents: NDArray[np.int64]) -> Iterator[_Waiting]:
-        for number, document in enumerate(documents.tolist()):
+        for document in documents.tolist():
             begin, end = int(self._bounds[document]), int(self._bounds[document + 1])
             start = self._with_text(begin, end)
             if start < end:
-                yield _Waiting(number, end, (start, 0))
+                yield _Waiting(end, (start, 0))
 
     def _refill(self, incoming: Iterator[_Waiting]) -> bool:
         while len(self._pool) < POOL and (document := next(incoming, None)):

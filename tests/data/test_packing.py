@@ -62,11 +62,13 @@ def check(
     sentences = [size for document in documents for size in document]
     owner = [number for number, document in enumerate(documents) for _ in document]
     real = 0
-    for row in rows_of(samples):
+    rows_with: dict[int, set[int]] = {}
+    for number, row in enumerate(rows_of(samples)):
         assert 1 <= len(row) <= most
         width = 0
         for first, offset, tokens, count in row:
             assert tokens > 0 and owner[first] == owner[first + count - 1]
+            rows_with.setdefault(owner[first], set()).add(number)
             begin = sum(sentences[:first]) + offset
             held.setdefault(owner[first], []).append((begin, begin + tokens))
             # The last sentence is reached, and left only where a sentence is longer than a row.
@@ -84,6 +86,7 @@ def check(
     counts = samples.counts
     assert counts.tokens == samples.lengths.sum() == sum(sum(documents[number]) for number in chosen)
     assert (counts.rows, counts.samples) == (samples.rows, len(samples))
+    assert counts.documents_over_rows == sum(len(rows) > 1 for rows in rows_with.values())
     assert (counts.real_positions, counts.positions) == (real, samples.rows * length)
 
 
@@ -124,6 +127,14 @@ def test_many_tiny_documents_are_alike_both_ways(monkeypatch: pytest.MonkeyPatch
     defined = pack(documents, sequence_length=64, most=20)
     assert rows_of(samples) == rows_of(defined) and samples.counts == defined.counts
     assert samples.counts.as_dict()["fill"] > 0.97
+
+
+def test_short_samples_of_one_document_may_share_a_row(way: str) -> None:
+    documents = [[3] * 40] * 30
+    samples = pack(documents, sequence_length=256, short=1.0)
+    check(documents, list(range(30)), samples, 256, 16, True)
+    firsts = [[first // 40 for first, _, _, _ in row] for row in rows_of(samples)]
+    assert any(len(set(row)) < len(row) for row in firsts)
 
 
 def test_whole_documents_fill_a_row_together(way: str) -> None:
