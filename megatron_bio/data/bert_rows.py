@@ -76,6 +76,63 @@ class Layout:
     order_weights: NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class Cuts:
+    """Where in the source N samples lie, and how each becomes a sentence pair; no token is read."""
+
+    starts: NDArray[np.int64]
+    """[N] token of the source with which each sample starts."""
+    lengths: NDArray[np.int64]
+    """[N] as in CutSamples, like the other two."""
+    pivots: NDArray[np.int64]
+    swapped: NDArray[np.bool_]
+
+    @property
+    def paired(self) -> NDArray[np.bool_]:
+        """[N] whether the sample has two parts."""
+        return self.pivots < self.lengths
+
+    def parts(self) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]:
+        """Return for part A, then for part B, the start in the source and the length, each [N]."""
+        behind = self.starts + self.pivots, self.lengths - self.pivots
+        before = self.starts, self.pivots
+        first = tuple(
+            np.where(self.swapped, swapped, straight)
+            for swapped, straight in zip(behind, before, strict=True)
+        )
+        second = tuple(
+            np.where(self.swapped, swapped, straight)
+            for swapped, straight in zip(before, behind, strict=True)
+        )
+        return (first[0], first[1]), (second[0], second[1])
+
+
+def find_cuts(
+    source: TokenSource,
+    samples: BertSamples,
+    chosen: NDArray[np.int64],
+    epochs: NDArray[np.int64],
+    seed: int,
+) -> Cuts:
+    """Cut each of the samples numbered `chosen` at one of its inner sentence bounds and swap the parts of half.
+
+    Bound and swap depend on (seed, epoch, sample); all bounds of a sample are equally probable.
+    """
+    firsts, offsets = samples.first_sequence[chosen], samples.first_offset[chosen].astype(np.int64)
+    lengths = samples.lengths[chosen].astype(np.int64)
+    bounds = samples.sequences[chosen].astype(np.int64) - 1
+    paired = bounds > 0
+    after = firsts + np.minimum(bounds, 1) + integers(bounds, seed, Purpose.PIVOT, epochs, chosen)
+    pointers, size = source.sequence_pointers, source.dtype.itemsize
+    starts = pointers[firsts] // size + offsets
+    return Cuts(
+        starts,
+        lengths,
+        np.where(paired, pointers[after] // size - starts, lengths),
+        paired & (uniform(seed, Purpose.SWAP, epochs, chosen) < 0.5),
+    )
+
+
 def cut_samples(
     source: TokenSource,
     samples: BertSamples,
@@ -83,28 +140,19 @@ def cut_samples(
     epochs: NDArray[np.int64],
     seed: int,
 ) -> CutSamples:
-    """Read the samples numbered `chosen`, cut each at one of its inner sentence bounds and swap the parts of half.
-
-    Bound and swap depend on (seed, epoch, sample); all bounds of a sample are equally probable.
-    """
-    firsts, offsets = samples.first_sequence[chosen], samples.first_offset[chosen].astype(np.int64)
-    lengths, sequences = samples.lengths[chosen].astype(np.int64), samples.sequences[chosen].astype(np.int64)
-    bounds = sequences - 1
-    paired = bounds > 0
-    after = firsts + np.minimum(bounds, 1) + integers(bounds, seed, Purpose.PIVOT, epochs, chosen)
-    pointers = source.sequence_pointers
-    inner = (pointers[after] - pointers[firsts]) // source.dtype.itemsize - offsets
+    """Read the samples numbered `chosen`, cut and swapped as `find_cuts` says."""
+    cuts = find_cuts(source, samples, chosen, epochs, seed)
+    firsts, offsets = samples.first_sequence[chosen], samples.first_offset[chosen]
     parts = [np.empty(0, dtype=source.dtype)]
     for first, offset, count, length in zip(
-        firsts.tolist(), offsets.tolist(), sequences.tolist(), lengths.tolist(), strict=True
+        firsts.tolist(),
+        offsets.tolist(),
+        samples.sequences[chosen].tolist(),
+        cuts.lengths.tolist(),
+        strict=True,
     ):
         parts.append(source.sequences(first, first + count)[offset : offset + length])
-    return CutSamples(
-        tokens=np.concatenate(parts).astype(np.int64),
-        lengths=lengths,
-        pivots=np.where(paired, inner, lengths),
-        swapped=paired & (uniform(seed, Purpose.SWAP, epochs, chosen) < 0.5),
-    )
+    return CutSamples(np.concatenate(parts).astype(np.int64), cuts.lengths, cuts.pivots, cuts.swapped)
 
 
 def lay_out(cut: CutSamples, place: Placement, sequence_length: int, special: SpecialTokens) -> Layout:

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from megatron_bio.data.batch import BertBatch, GptBatch
-from megatron_bio.data.bert_rows import Placement, SpecialTokens, cut_samples, lay_out
+from megatron_bio.data.bert_rows import Layout, Placement, SpecialTokens, cut_samples, find_cuts, lay_out
 from megatron_bio.data.bert_samples import BertSamples, build_bert_samples
+from megatron_bio.data.compiled_rows import compiled_rows
 from megatron_bio.data.gpt_samples import GptSamples
 from megatron_bio.data.masking import Masking, mask_rows
 from megatron_bio.data.order import EMPTY_ROW, GlobalOrder
@@ -80,25 +81,42 @@ class BertDataset:
     ) -> BertBatch:
         recipe = self._recipe
         real = np.flatnonzero(samples != EMPTY_ROW)
-        cut = cut_samples(self._source, self._samples, samples[real], epochs[real], recipe.seed)
-        layout = lay_out(
-            cut, Placement.one_per_row(real, len(samples)), recipe.sequence_length, recipe.special
-        )
+        place = Placement.one_per_row(real, len(samples))
         row_keys = hash_words(recipe.seed, Purpose.MASK_ROW, epochs, samples)
-        masked = mask_rows(layout.tokens, layout.segment_ids, row_keys, recipe.masking)
-        return BertBatch(
-            tokens=masked.tokens,
-            segment_ids=layout.segment_ids,
-            position_ids=layout.position_ids,
-            tokentype_ids=layout.tokentype_ids,
-            masked_positions=masked.positions,
-            masked_labels=masked.labels,
-            masked_weights=masked.weights,
-            cls_positions=layout.cls_positions,
-            order_labels=layout.order_labels,
-            order_weights=layout.order_weights,
-            sample_ids=sample_ids,
+        chosen = self._source, self._samples, samples[real], epochs[real], recipe.seed
+        arrays = compiled_rows(
+            self._source,
+            find_cuts(*chosen),
+            place,
+            row_keys,
+            recipe.sequence_length,
+            recipe.special,
+            recipe.masking,
         )
+        if arrays is not None:
+            return BertBatch(**arrays, sample_ids=sample_ids)
+        layout = lay_out(cut_samples(*chosen), place, recipe.sequence_length, recipe.special)
+        return masked_batch(layout, row_keys, recipe.masking, sample_ids)
+
+
+def masked_batch(
+    layout: Layout, row_keys: NDArray[np.uint64], masking: Masking, sample_ids: NDArray[np.int64]
+) -> BertBatch:
+    """Mask rows that are laid out."""
+    masked = mask_rows(layout.tokens, layout.segment_ids, row_keys, masking)
+    return BertBatch(
+        tokens=masked.tokens,
+        segment_ids=layout.segment_ids,
+        position_ids=layout.position_ids,
+        tokentype_ids=layout.tokentype_ids,
+        masked_positions=masked.positions,
+        masked_labels=masked.labels,
+        masked_weights=masked.weights,
+        cls_positions=layout.cls_positions,
+        order_labels=layout.order_labels,
+        order_weights=layout.order_weights,
+        sample_ids=sample_ids,
+    )
 
 
 class GptDataset:

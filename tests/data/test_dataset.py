@@ -19,7 +19,9 @@ def bert(source, documents, seed: int = 1, probability: float = 0.15) -> BertDat
     recipe = BertRecipe(
         sequence_length=LENGTH,
         special=SpecialTokens(cls=CLS, sep=SEP, mask=MASK, pad=PAD),
-        masking=Masking.for_vocabulary(probability, MASK, [0, 1, 2, 3, 4], np.arange(200) >= 150, True),
+        masking=Masking.for_vocabulary(
+            probability, MASK, [0, 1, 2, 3, 4], np.arange(200) >= 150, "whole_word"
+        ),
         short_sequence_probability=0.1,
         seed=seed,
     )
