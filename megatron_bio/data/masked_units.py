@@ -5,11 +5,10 @@ directly within a sample: special tokens, padding and the end of a sample lie be
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-
-from megatron_bio.data.randomness import Purpose, hash_words, uniform
 
 NUMBER_BITS = np.uint64(0xFFFFFF)
 """Bits of a word's key that its number in the row stands in."""
@@ -39,8 +38,7 @@ class Words:
         return cls(columns.tolist(), np.diff(firsts, append=len(pieces)).tolist(), follows[columns].tolist())
 
 
-@dataclass(frozen=True)
-class Unit:
+class Unit(NamedTuple):
     """Tokens that are predicted together: `size` of them from `column` on."""
 
     column: int
@@ -73,15 +71,12 @@ def choose_units(words: Words, order: list[int], wanted: list[int], budget: int)
     return units
 
 
-def random_order(columns: NDArray[np.int64], row_key: int) -> list[int]:
-    """Return the numbers of the words that start at `columns`, in the order of a hash of the row's key and the column."""
-    keys = hash_words(row_key, Purpose.MASK_ORDER, columns)
-    keys = (keys & ~NUMBER_BITS) | np.arange(len(columns), dtype=np.uint64)
+def random_order(columns: list[int], draws: NDArray[np.uint64]) -> list[int]:
+    """Return the numbers of the words that start at `columns`, in the order of `draws` [S] at these columns.
+
+    The low bits of a draw give way to the number, so that no two are equal.
+    """
+    keys = (draws[columns] & ~NUMBER_BITS) | np.arange(len(columns), dtype=np.uint64)
     keys.sort()
-    return [int(number) for number in keys & NUMBER_BITS]
-
-
-def words_wanted(columns: NDArray[np.int64], row_key: int, length_bounds: NDArray[np.float64]) -> list[int]:
-    """Draw how many words the unit that starts at each of `columns` should have; see `Masking.length_bounds`."""
-    draws = uniform(row_key, Purpose.MASK_LENGTH, columns)
-    return [1 + int(reached) for reached in np.searchsorted(length_bounds, draws, side="right")]
+    order: list[int] = (keys & NUMBER_BITS).tolist()
+    return order

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from megatron_bio import native
 from megatron_bio.data.errors import DataError
-from megatron_bio.data.masked_units import Words, choose_units, random_order, words_wanted
-from megatron_bio.data.randomness import Purpose, integers, uniform
+from megatron_bio.data.masked_units import Unit, Words, choose_units, random_order
+from megatron_bio.data.randomness import Purpose, hash_words, integers, uniform
 
 MASK_SHARE = 0.8
 RANDOM_SHARE = 0.1
@@ -132,52 +132,68 @@ def mask_rows_by_definition(
 ) -> Masked:
     """Do what `mask_rows` says, row by row."""
     check_vocabulary(tokens, masking)
-    shape = len(tokens), masking.budget(tokens.shape[1])
+    rows, length = tokens.shape
+    budget = masking.budget(length)
+    maskable, continuation = masking.maskable[tokens] & (segment_ids > 0), masking.continuation[tokens]
+    order_draws = hash_words(row_keys[:, None], Purpose.MASK_ORDER, np.arange(length))
+    wanted = _words_wanted(row_keys, length, masking)
+    units: list[list[Unit]] = []
+    for row in range(rows):
+        words = Words.find(maskable[row], continuation[row], segment_ids[row])
+        order = random_order(words.columns, order_draws[row])
+        left = min(max(1, round(masking.probability * sum(words.sizes))), budget)
+        units.append(sorted(choose_units(words, order, wanted[row, words.columns].tolist(), left)))
+
+    sizes = [size for units_of_row in units for _, size in units_of_row]
+    unit_columns = np.repeat([column for units_of_row in units for column, _ in units_of_row], sizes).astype(
+        np.int64
+    )
+    counts = np.array([sum(size for _, size in units_of_row) for units_of_row in units], dtype=np.int64)
+    row_of, column, slot = (
+        np.repeat(np.arange(rows), counts),
+        unit_columns + _count_up(sizes),
+        _count_up(counts),
+    )
     result = Masked(
         tokens=tokens.copy(),
-        positions=np.zeros(shape, dtype=np.int64),
-        labels=np.zeros(shape, dtype=np.int64),
-        weights=np.zeros(shape, dtype=np.float32),
+        positions=np.zeros((rows, budget), dtype=np.int64),
+        labels=np.zeros((rows, budget), dtype=np.int64),
+        weights=np.zeros((rows, budget), dtype=np.float32),
     )
-    maskable = masking.maskable[tokens] & (segment_ids > 0)
-    continuation = masking.continuation[tokens]
-    for row, key in enumerate(row_keys.tolist()):
-        words = Words.find(maskable[row], continuation[row], segment_ids[row])
-        columns, unit_columns = _predicted(words, key, masking, shape[1])
-        slots = slice(len(columns))
-        labels = tokens[row, columns]
-        result.positions[row, slots] = columns
-        result.labels[row, slots] = labels
-        result.weights[row, slots] = 1.0
-        result.tokens[row, columns] = _replace(
-            labels, columns, unit_columns if masking.alike else columns, key, masking
-        )
+    labels = tokens[row_of, column]
+    result.tokens[row_of, column] = _replace(
+        labels, row_keys[row_of], column, unit_columns if masking.alike else column, masking
+    )
+    result.positions[row_of, slot] = column
+    result.labels[row_of, slot] = labels
+    result.weights[row_of, slot] = 1.0
     return result
 
 
-def _predicted(
-    words: Words, row_key: int, masking: Masking, slots: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the predicted columns of one row, ascending, and for each the column at which its unit starts."""
-    budget = min(max(1, round(masking.probability * sum(words.sizes))), slots)
-    starts = np.array(words.columns, dtype=np.int64)
-    order, wanted = random_order(starts, row_key), words_wanted(starts, row_key, masking.length_bounds)
-    units = sorted(choose_units(words, order, wanted, budget), key=lambda unit: unit.column)
-    columns = [unit.column + piece for unit in units for piece in range(unit.size)]
-    unit_columns = [unit.column for unit in units for _ in range(unit.size)]
-    return np.array(columns, dtype=np.int64), np.array(unit_columns, dtype=np.int64)
+def _words_wanted(row_keys: NDArray[np.uint64], length: int, masking: Masking) -> NDArray[np.int64]:
+    """Draw [R, S] how many words a unit that starts there should have."""
+    if not len(masking.length_bounds):
+        return np.ones((len(row_keys), length), dtype=np.int64)
+    draws = uniform(row_keys[:, None], Purpose.MASK_LENGTH, np.arange(length))
+    return 1 + np.searchsorted(masking.length_bounds, draws, side="right")
+
+
+def _count_up(counts: list[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return 0 ... c - 1 for each count c, one after the other."""
+    sizes = np.asarray(counts, dtype=np.int64)
+    return np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
 
 
 def _replace(
     labels: NDArray[np.int64],
+    row_keys: NDArray[np.uint64],
     columns: NDArray[np.int64],
     drawn_at: NDArray[np.int64],
-    row_key: int,
     masking: Masking,
 ) -> NDArray[np.int64]:
     """Return what stands instead of each predicted token: [MASK], a random token or itself; the kind is drawn for `drawn_at`."""
-    draws = uniform(row_key, Purpose.MASK_KIND, drawn_at)
-    choice = integers(len(masking.replacements), row_key, Purpose.MASK_REPLACEMENT, columns)
+    draws = uniform(row_keys, Purpose.MASK_KIND, drawn_at)
+    choice = integers(len(masking.replacements), row_keys, Purpose.MASK_REPLACEMENT, columns)
     kept = np.where(draws < MASK_SHARE + RANDOM_SHARE, masking.replacements[choice], labels)
     return np.where(draws < MASK_SHARE, masking.mask_id, kept)
 
