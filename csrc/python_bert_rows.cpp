@@ -16,18 +16,34 @@ namespace {
 using Any = py::ssize_t;
 constexpr Any kAny = -1;
 
-MaskingRules rules_of(const py::dict& masking, int64_t slots) {
-    py::array flags = masking["flags"], replacements = masking["replacements"], bounds = masking["length_bounds"];
-    MaskingRules rules{masking["probability"].cast<double>(),
-                       masking["mask_id"].cast<int64_t>(),
-                       items_of<uint8_t>(flags, "flags", {kAny}),
-                       flags.size(),
-                       items_of<int64_t>(replacements, "replacements", {kAny}),
-                       replacements.size(),
-                       items_of<double>(bounds, "length_bounds", {kAny}),
-                       bounds.size(),
-                       masking["alike"].cast<bool>(),
-                       slots};
+// Arrays of a dictionary, kept while other threads run.
+class Held {
+  public:
+    template <typename Item>
+    const Item* items(const py::dict& arrays, const char* name, const std::vector<Any>& shape) {
+        py::object found = arrays[name];
+        if (!py::isinstance<py::array>(found)) throw py::value_error(std::string(name) + ": expected an array");
+        held_.push_back(py::reinterpret_borrow<py::array>(found));
+        return items_of<Item>(held_.back(), name, shape);
+    }
+    Any last_count() const { return held_.back().shape(0); }
+
+  private:
+    std::vector<py::array> held_;
+};
+
+MaskingRules rules_of(const py::dict& masking, int64_t slots, Held& held) {
+    MaskingRules rules{};
+    rules.probability = masking["probability"].cast<double>();
+    rules.mask_id = masking["mask_id"].cast<int64_t>();
+    rules.flags = held.items<uint8_t>(masking, "flags", {kAny});
+    rules.vocabulary = held.last_count();
+    rules.replacements = held.items<int64_t>(masking, "replacements", {kAny});
+    rules.replacement_count = held.last_count();
+    rules.length_bounds = held.items<double>(masking, "length_bounds", {kAny});
+    rules.bound_count = held.last_count();
+    rules.alike = masking["alike"].cast<bool>();
+    rules.slots = slots;
     if (!(rules.probability >= 0 && rules.probability <= 1) || slots < 0 || !rules.replacement_count ||
         rules.replacement_count >= int64_t{1} << 32) {
         throw py::value_error("masking: expected a probability from 0 to 1, slots and tokens for replacement");
@@ -44,17 +60,18 @@ py::tuple mask_rows(const py::array& tokens, const py::array& segment_ids, const
     Any rows = tokens.shape(0), columns = tokens.shape(1);
     const int32_t* segments = items_of<int32_t>(segment_ids, "segment_ids", {rows, columns});
     const uint64_t* keys = items_of<uint64_t>(row_keys, "row_keys", {rows});
-    MaskingRules rules = rules_of(masking, slots);
+    Held held;
+    MaskingRules rules = rules_of(masking, slots, held);
     check_columns(columns);
-    for (Any i = 0; i < rows * columns; ++i) {
-        if (static_cast<uint64_t>(first[i]) >= static_cast<uint64_t>(rules.vocabulary)) throw std::out_of_range(std::to_string(first[i]));
-    }
     py::array_t<int64_t> masked({rows, columns}), positions({rows, Any(slots)}), labels({rows, Any(slots)});
     py::array_t<float> weights({rows, Any(slots)});
     int64_t *masked_data = masked.mutable_data(), *position_data = positions.mutable_data(), *label_data = labels.mutable_data();
     float* weight_data = weights.mutable_data();
     {
         py::gil_scoped_release release;
+        for (Any i = 0; i < rows * columns; ++i) {
+            if (static_cast<uint64_t>(first[i]) >= static_cast<uint64_t>(rules.vocabulary)) throw std::out_of_range(std::to_string(first[i]));
+        }
         std::copy_n(first, rows * columns, masked_data);
         std::fill_n(position_data, rows * slots, 0);
         std::fill_n(label_data, rows * slots, 0);
@@ -79,28 +96,27 @@ TokenFiles<Token> files_of(const std::vector<py::array>& arrays) {
     return files;
 }
 
-SampleTable table_of(const py::dict& samples) {
-    py::array lengths = samples["lengths"];
-    const int64_t* items = items_of<int64_t>(lengths, "lengths", {kAny, 2});
-    Any count = lengths.shape(0);
-    auto column = [&](const char* name) { return items_of<int64_t>(samples[name], name, {count}); };
-    return {count,
-            items_of<int64_t>(samples["starts"], "starts", {count, 2}),
-            items,
-            items_of<uint8_t>(samples["paired"], "paired", {count}),
-            column("labels"),
-            column("row"),
-            column("column"),
-            column("number")};
+SampleTable table_of(const py::dict& samples, Held& held) {
+    SampleTable table{};
+    table.lengths = held.items<int64_t>(samples, "lengths", {kAny, 2});
+    table.count = held.last_count();
+    table.starts = held.items<int64_t>(samples, "starts", {table.count, 2});
+    table.paired = held.items<uint8_t>(samples, "paired", {table.count});
+    table.labels = held.items<int64_t>(samples, "labels", {table.count});
+    table.row = held.items<int64_t>(samples, "row", {table.count});
+    table.column = held.items<int64_t>(samples, "column", {table.count});
+    table.number = held.items<int64_t>(samples, "number", {table.count});
+    return table;
 }
 
 py::dict bert_rows(const std::vector<py::array>& files, const py::dict& samples, const std::array<int64_t, 3>& special,
                    const std::array<int64_t, 4>& shape, const py::array& row_keys, const py::dict& masking) {
     auto [rows, columns, most_samples, slots] = shape;
     if (files.empty() || rows < 0 || columns < 0 || most_samples < 0) throw py::value_error("expected files, and no negative shape");
-    SampleTable table = table_of(samples);
+    Held held;
+    SampleTable table = table_of(samples, held);
     const uint64_t* keys = items_of<uint64_t>(row_keys, "row_keys", {Any(rows)});
-    MaskingRules rules = rules_of(masking, slots);
+    MaskingRules rules = rules_of(masking, slots, held);
     check_columns(columns);
     for (int64_t token : special) {
         if (token < 0 || token >= rules.vocabulary) throw std::out_of_range(std::to_string(token));

@@ -47,7 +47,7 @@ def equal(one: Any, other: Any) -> None:
 @settings(max_examples=150, deadline=None)
 @given(
     st.sampled_from(STRATEGIES),
-    st.floats(0.01, 0.99),
+    st.floats(0.01, 0.99) | st.sampled_from([0.125, 0.25, 0.5, 0.75]),
     st.integers(0, 2**32),
     st.integers(1, 90),
     st.sampled_from([0.0, 0.05, 0.5]),
@@ -235,6 +235,7 @@ def test_arrays_of_another_kind_are_refused() -> None:
         {**rules, "flags": rules["flags"].astype(int)},
         8,
     )
+    refused("flags: expected an array", tokens, segments, keys(2), {**rules, "flags": [1, 2]}, 8)
     refused("probability from 0 to 1", tokens, segments, keys(2), {**rules, "probability": float("nan")}, 8)
     refused("slots", tokens, segments, keys(2), rules, -1)
     found = Masked(*native.compiled.mask_rows(tokens, segments, keys(2), {**rules, "probability": 1.0}, 3))
