@@ -92,19 +92,12 @@ class Cuts:
         """[N] whether the sample has two parts."""
         return self.pivots < self.lengths
 
-    def parts(self) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]:
-        """Return for part A, then for part B, the start in the source and the length, each [N]."""
-        behind = self.starts + self.pivots, self.lengths - self.pivots
-        before = self.starts, self.pivots
-        first = tuple(
-            np.where(self.swapped, swapped, straight)
-            for swapped, straight in zip(behind, before, strict=True)
-        )
-        second = tuple(
-            np.where(self.swapped, swapped, straight)
-            for swapped, straight in zip(before, behind, strict=True)
-        )
-        return (first[0], first[1]), (second[0], second[1])
+    def parts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return for the parts A and B of each sample the starts in the source [N, 2] and the lengths [N, 2]."""
+        starts = np.stack([self.starts, self.starts + self.pivots], axis=1)
+        lengths = np.stack([self.pivots, self.lengths - self.pivots], axis=1)
+        swapped = self.swapped[:, None]
+        return np.where(swapped, starts[:, ::-1], starts), np.where(swapped, lengths[:, ::-1], lengths)
 
 
 def find_cuts(

@@ -31,15 +31,15 @@ def compiled_rows(
     """
     if native.compiled is None or source.dtype not in _KNOWN_TYPES:
         return None
-    first, second = cuts.parts()
+    starts, lengths = cuts.parts()
     table = {
-        "starts": np.stack([first[0], second[0]], axis=1),
-        "lengths": np.stack([first[1], second[1]], axis=1),
+        "starts": starts,
+        "lengths": lengths,
         "paired": cuts.paired.astype(np.uint8),
         "labels": cuts.swapped.astype(np.int64),
-        "row": place.row,
-        "column": place.column,
-        "number": place.number,
+        "row": np.ascontiguousarray(place.row, dtype=np.int64),
+        "column": np.ascontiguousarray(place.column, dtype=np.int64),
+        "number": np.ascontiguousarray(place.number, dtype=np.int64),
     }
     shape = place.rows, sequence_length, MAX_SAMPLES_PER_ROW, masking.budget(sequence_length)
     try:
