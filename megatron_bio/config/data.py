@@ -6,6 +6,7 @@ from typing import Literal
 from megatron_bio.config.errors import ConfigurationError
 
 _SHORTEST_SEQUENCE = 8
+_MOST_WORDS = 512
 _LARGEST_SEED = 2**63 - 1
 
 
@@ -23,8 +24,16 @@ class DataConfig:
     """Fractions of the documents for train, validation and test; they sum to 1."""
     masked_lm_probability: float = 0.15
     """bert: part of the tokens to predict."""
-    whole_word_masking: bool = True
-    """bert: mask all pieces of a word together; needs a WordPiece vocabulary to have an effect."""
+    masking: Literal["token", "whole_word", "ngram", "span"] = "whole_word"
+    """bert: what is masked together: token by token; all pieces of a word; 1 to max_ngram words, n of them with a probability
+    proportional to 1/n; a span of words whose number is geometric. Words are told by a WordPiece vocabulary; with another one each
+    token is a word."""
+    max_ngram: int = 3
+    """bert, masking ngram: most words that are masked together."""
+    span_probability: float = 0.2
+    """bert, masking span: parameter of the geometric distribution; the larger, the shorter the spans."""
+    longest_span: int = 10
+    """bert, masking span: most words of a span."""
     short_sequence_probability: float = 0.1
     """bert: part of the samples that are cut to a random shorter length."""
     sentence_order: Literal["sop", "nsp", "none"] = "sop"
@@ -61,6 +70,7 @@ class DataConfig:
             raise ConfigurationError(
                 f"data.masked_lm_probability: expected between 0 and 1, found {self.masked_lm_probability}."
             )
+        self._check_masking()
         if not 0.0 <= self.short_sequence_probability <= 1.0:
             raise ConfigurationError(
                 f"data.short_sequence_probability: expected 0 to 1, found {self.short_sequence_probability}."
@@ -75,6 +85,15 @@ class DataConfig:
             )
         if not 0 <= self.seed <= _LARGEST_SEED:
             raise ConfigurationError(f"data.seed: expected 0 to 2^63 - 1, found {self.seed}.")
+
+    def _check_masking(self) -> None:
+        for name, most in (("max_ngram", self.max_ngram), ("longest_span", self.longest_span)):
+            if not 1 <= most <= _MOST_WORDS:
+                raise ConfigurationError(f"data.{name}: expected 1 to {_MOST_WORDS} words, found {most}.")
+        if not 0.0 < self.span_probability < 1.0:
+            raise ConfigurationError(
+                f"data.span_probability: expected between 0 and 1, found {self.span_probability}."
+            )
 
     def _check_split(self) -> None:
         if len(self.split) != 3 or min(self.split) < 0 or abs(sum(self.split) - 1.0) > 1e-6:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from megatron_bio.data.bert_samples import BertSamples
 from megatron_bio.data.randomness import Purpose, integers, uniform
-from megatron_bio.data.sources import TokenSource
+from megatron_bio.data.sources import TokenSource, token_files
 
 SentenceOrder = Literal["sop", "nsp", "none"]
 
@@ -33,29 +33,25 @@ class SpecialTokens:
 
 
 @dataclass(frozen=True)
-class CutSamples:
-    """N samples with their tokens in the order of the document, and how each becomes a sentence pair."""
+class Pairs:
+    """Which tokens of the source make up N samples, and what the model shall say of their order; no token is read."""
 
-    tokens: NDArray[np.int64]
-    """[T] tokens, sample after sample."""
+    starts: NDArray[np.int64]
+    """[N, 2] token of the source with which the parts A and B of each sample start."""
     lengths: NDArray[np.int64]
-    """[N] tokens of each sample."""
-    pivots: NDArray[np.int64]
-    """[N] tokens before the cut, which is a sentence bound; the length for a sample of one text."""
-    swapped: NDArray[np.bool_]
-    """[N] whether A is the part behind the cut; never for a sample of one text."""
+    """[N, 2] tokens of the parts; B has none in a sample of one text."""
     order_labels: NDArray[np.bool_]
     """[N] whether the parts are swapped, or the second is of another document; never for a sample of one text."""
 
     @property
     def paired(self) -> NDArray[np.bool_]:
         """[N] whether the sample has two parts."""
-        return self.pivots < self.lengths
+        return self.lengths[:, 1] > 0
 
     @property
     def widths(self) -> NDArray[np.int64]:
         """[N] positions of each sample, special tokens included."""
-        return self.lengths + 2 + self.paired
+        return self.lengths.sum(axis=1) + 2 + self.paired
 
 
 @dataclass(frozen=True)
@@ -91,44 +87,43 @@ class Layout:
     order_weights: NDArray[np.float32]
 
 
-def cut_samples(
+def pair_up(
     source: TokenSource,
     samples: BertSamples,
     chosen: NDArray[np.int64],
     epochs: NDArray[np.int64],
     seed: int,
     order: SentenceOrder = "sop",
-) -> CutSamples:
-    """Read the samples numbered `chosen`, cut each at one of its inner sentence bounds and put half of them out of order.
+) -> Pairs:
+    """Cut each of the samples numbered `chosen` at one of its inner sentence bounds and put half of them out of order.
 
     Bound and order depend on (seed, epoch, sample); all bounds of a sample are equally probable. With nsp the second part of
     half of the pairs is the beginning of a sample of another document, as much of it as the part that it replaces has tokens
     or less. With none each sample is one text.
     """
-    firsts, offsets = samples.first_sequence[chosen], samples.first_offset[chosen].astype(np.int64)
-    lengths, sequences = samples.lengths[chosen].astype(np.int64), samples.sequences[chosen].astype(np.int64)
-    starts = source.sequence_pointers[firsts] // source.dtype.itemsize + offsets
-    bounds = sequences - 1 if order != "none" else np.zeros_like(sequences)
+    firsts, lengths = samples.first_sequence[chosen], samples.lengths[chosen].astype(np.int64)
+    bounds = samples.sequences[chosen].astype(np.int64) - 1 if order != "none" else np.zeros_like(lengths)
     paired = bounds > 0
     after = firsts + np.minimum(bounds, 1) + integers(bounds, seed, Purpose.PIVOT, epochs, chosen)
+    starts = _first_tokens(source, samples, chosen)
     pivots = np.where(paired, source.sequence_pointers[after] // source.dtype.itemsize - starts, lengths)
+    parts = np.stack([starts, starts + pivots], axis=1), np.stack([pivots, lengths - pivots], axis=1)
     labels = paired & (uniform(seed, Purpose.SWAP, epochs, chosen) < 0.5)
-    swapped = labels if order == "sop" else np.zeros_like(labels)
-    others = _samples_of_other_documents(source, samples, chosen, epochs, seed) if order == "nsp" else None
-    if others is None:
-        tokens = _read_beginnings(source, samples, chosen, lengths)
-    else:
+    if order == "nsp":
+        others = _samples_of_other_documents(source, samples, chosen, epochs, seed)
         labels &= others >= 0
-        taken = np.where(labels, np.minimum(samples.lengths[others], lengths - pivots), 0)
-        own = np.where(labels, pivots, lengths)
-        tokens = _read_beginnings(
-            source,
-            samples,
-            np.column_stack([chosen, others]).reshape(-1),
-            np.column_stack([own, taken]).reshape(-1),
-        )
-        lengths = own + taken
-    return CutSamples(tokens, lengths, np.where(paired, pivots, lengths), swapped, labels)
+        taken = np.minimum(samples.lengths[others], parts[1][:, 1])
+        parts[0][labels, 1] = _first_tokens(source, samples, others)[labels]
+        parts[1][labels, 1] = taken[labels]
+        return Pairs(*parts, labels)
+    swapped = labels[:, None]
+    return Pairs(*(np.where(swapped, part[:, ::-1], part) for part in parts), labels)
+
+
+def _first_tokens(source: TokenSource, samples: BertSamples, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the tokens of the source before each of the samples `chosen`."""
+    before = source.sequence_pointers[samples.first_sequence[chosen]] // source.dtype.itemsize
+    return np.asarray(before + samples.first_offset[chosen])
 
 
 def _samples_of_other_documents(
@@ -152,36 +147,44 @@ def _documents_of(source: TokenSource, samples: BertSamples, chosen: NDArray[np.
     return np.searchsorted(source.document_indices, samples.first_sequence[chosen], side="right")
 
 
-def _read_beginnings(
-    source: TokenSource, samples: BertSamples, chosen: NDArray[np.int64], lengths: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Return the first `lengths` tokens of each of the samples `chosen`, back to back."""
+def read_tokens(source: TokenSource, pairs: Pairs) -> NDArray[np.int64]:
+    """Return [T] the tokens of the samples, part A before part B, sample after sample."""
+    files = token_files(source)
+    first = np.cumsum([0, *map(len, files[:-1])])
+    starts, lengths = pairs.starts.reshape(-1), pairs.lengths.reshape(-1)
+    owners = np.searchsorted(first, starts, side="right") - 1
     parts = [np.empty(0, dtype=source.dtype)]
-    columns = samples.first_sequence[chosen], samples.first_offset[chosen], samples.sequences[chosen], lengths
-    for first, offset, count, length in zip(*(column.tolist() for column in columns), strict=True):
-        if length:
-            parts.append(source.sequences(first, first + count)[offset : offset + length])
+    for owner, begin, length in zip(
+        owners.tolist(), (starts - first[owners]).tolist(), lengths.tolist(), strict=True
+    ):
+        parts.append(files[owner][begin : begin + length])
     return np.concatenate(parts).astype(np.int64)
 
 
 def lay_out(
-    cut: CutSamples, place: Placement, sequence_length: int, special: SpecialTokens, max_samples_per_row: int
+    text: NDArray[np.int64],
+    pairs: Pairs,
+    place: Placement,
+    sequence_length: int,
+    special: SpecialTokens,
+    max_samples_per_row: int,
 ) -> Layout:
     """Write the samples into rows: [CLS] A [SEP] B [SEP], or [CLS] A [SEP] for a sample of one text.
 
     Order label 1 means that the parts are not A and what follows it (Megatron's `is_random`). Samples of one text have order
-    weight 0. Everything around the samples is padding in segment 0. max_samples_per_row: K, which no row exceeds.
+    weight 0. Everything around the samples is padding in segment 0. text: [T] as `read_tokens` gives it.
+    max_samples_per_row: K, which no row exceeds.
     """
     cells = place.rows * sequence_length
     starts = place.row * sequence_length + place.column
-    in_first_part = np.where(cut.swapped, cut.lengths - cut.pivots, cut.pivots)
-    widths = cut.lengths + 2 + cut.paired
+    in_first_part, lengths, widths = pairs.lengths[:, 0], pairs.lengths.sum(axis=1), pairs.widths
 
     tokens = np.full(cells, special.pad, dtype=np.int64)
     tokens[starts] = special.cls
     tokens[starts + 1 + in_first_part] = special.sep
     tokens[starts + widths - 1] = special.sep
-    tokens[np.repeat(starts, cut.lengths) + _columns_of_tokens(cut)] = cut.tokens
+    index = _count_up(lengths)
+    tokens[np.repeat(starts, lengths) + 1 + index + (index >= np.repeat(in_first_part, lengths))] = text
 
     within = _count_up(widths)
     filled = np.repeat(starts, widths) + within
@@ -198,8 +201,8 @@ def lay_out(
     slots = place.row, place.number - 1
     cls_positions[slots], order_labels[slots], order_weights[slots] = (
         place.column,
-        cut.order_labels,
-        cut.paired,
+        pairs.order_labels,
+        pairs.paired,
     )
     shape = place.rows, sequence_length
     return Layout(
@@ -211,19 +214,6 @@ def lay_out(
         order_labels,
         order_weights,
     )
-
-
-def _columns_of_tokens(cut: CutSamples) -> NDArray[np.int64]:
-    """[T] column of each token, counted from its sample's [CLS]."""
-    index = _count_up(cut.lengths)
-    pivots = np.repeat(cut.pivots, cut.lengths)
-    behind = index >= pivots
-    straight = 1 + index + behind
-    if not cut.swapped.any():
-        return straight
-    later_part = np.repeat(cut.lengths - cut.pivots, cut.lengths)
-    crossed = np.where(behind, 1 + index - pivots, 2 + later_part + index)
-    return np.where(np.repeat(cut.swapped, cut.lengths), crossed, straight)
 
 
 def _count_up(counts: NDArray[np.int64]) -> NDArray[np.int64]:

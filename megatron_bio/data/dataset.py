@@ -7,8 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from megatron_bio.data.batch import BertBatch, GptBatch
-from megatron_bio.data.bert_rows import Placement, SentenceOrder, SpecialTokens, cut_samples, lay_out
+from megatron_bio.data.bert_rows import (
+    Layout,
+    Placement,
+    SentenceOrder,
+    SpecialTokens,
+    lay_out,
+    pair_up,
+    read_tokens,
+)
 from megatron_bio.data.bert_samples import BertSamples, build_bert_samples
+from megatron_bio.data.compiled_rows import compiled_rows
 from megatron_bio.data.gpt_samples import GptSamples
 from megatron_bio.data.masking import Masking, mask_rows
 from megatron_bio.data.order import EMPTY_ROW, GlobalOrder
@@ -102,26 +111,36 @@ class BertDataset:
         firsts = samples.first_sample[rows[real]]
         counts = samples.first_sample[rows[real] + 1] - firsts
         chosen = np.repeat(firsts - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
-        cut = cut_samples(
-            self._source, samples, chosen, np.repeat(epochs[real], counts), recipe.seed, recipe.sentence_order
-        )
-        place = Placement.side_by_side(np.repeat(real, counts), len(rows), cut.widths)
-        layout = lay_out(cut, place, recipe.sequence_length, recipe.special, recipe.max_samples_per_row)
+        epochs_of_samples = np.repeat(epochs[real], counts)
+        pairs = pair_up(self._source, samples, chosen, epochs_of_samples, recipe.seed, recipe.sentence_order)
+        place = Placement.side_by_side(np.repeat(real, counts), len(rows), pairs.widths)
         row_keys = hash_words(recipe.seed, Purpose.MASK_ROW, epochs, rows)
-        masked = mask_rows(layout.tokens, layout.segment_ids, row_keys, recipe.masking)
-        return BertBatch(
-            tokens=masked.tokens,
-            segment_ids=layout.segment_ids,
-            position_ids=layout.position_ids,
-            tokentype_ids=layout.tokentype_ids,
-            masked_positions=masked.positions,
-            masked_labels=masked.labels,
-            masked_weights=masked.weights,
-            cls_positions=layout.cls_positions,
-            order_labels=layout.order_labels,
-            order_weights=layout.order_weights,
-            sample_ids=sample_ids,
-        )
+        shape = recipe.sequence_length, recipe.special, recipe.max_samples_per_row
+        arrays = compiled_rows(self._source, pairs, place, row_keys, *shape, recipe.masking)
+        if arrays is not None:
+            return BertBatch(**arrays, sample_ids=sample_ids)
+        layout = lay_out(read_tokens(self._source, pairs), pairs, place, *shape)
+        return masked_batch(layout, row_keys, recipe.masking, sample_ids)
+
+
+def masked_batch(
+    layout: Layout, row_keys: NDArray[np.uint64], masking: Masking, sample_ids: NDArray[np.int64]
+) -> BertBatch:
+    """Mask rows that are laid out."""
+    masked = mask_rows(layout.tokens, layout.segment_ids, row_keys, masking)
+    return BertBatch(
+        tokens=masked.tokens,
+        segment_ids=layout.segment_ids,
+        position_ids=layout.position_ids,
+        tokentype_ids=layout.tokentype_ids,
+        masked_positions=masked.positions,
+        masked_labels=masked.labels,
+        masked_weights=masked.weights,
+        cls_positions=layout.cls_positions,
+        order_labels=layout.order_labels,
+        order_weights=layout.order_weights,
+        sample_ids=sample_ids,
+    )
 
 
 class GptDataset:

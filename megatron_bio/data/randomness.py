@@ -38,6 +38,7 @@ class Purpose(IntEnum):
     MASK_REPLACEMENT = 11
     FINGERPRINT = 12
     ANOTHER_TEXT = 13
+    MASK_LENGTH = 20
 
 
 def hash_words(*words: Word) -> NDArray[np.uint64]:

@@ -143,7 +143,12 @@ def test_bert_masking_uses_the_tokenizer(tmp_path: Path) -> None:
     head, tail = tokenizer.token_to_id("ak"), tokenizer.token_to_id("##ak")
     prefix = write(tmp_path / "a", [[[head, tail, tail] * 5]] * 40, tokenizer, "sentences")
     for whole_word in (True, False):
-        settings = config(prefix, whole_word_masking=whole_word, masked_lm_probability=0.2, packing=False)
+        settings = config(
+            prefix,
+            masking="whole_word" if whole_word else "token",
+            masked_lm_probability=0.2,
+            packing=False,
+        )
         batch = build_datasets(settings, "bert", tokenizer)[0].batch(np.arange(60))
         slots = batch.masked_weights > 0
         assert (slots.sum(axis=1) == 3).all(), "a fifth of fifteen pieces"

@@ -15,7 +15,7 @@ def config(**changes: object) -> DataConfig:
 def test_defaults_are_those_of_bert() -> None:
     found = config()
     assert (found.sequence_length, found.split, found.masked_lm_probability) == (512, (0.95, 0.05, 0.0), 0.15)
-    assert found.whole_word_masking and not found.reset_at_document_end
+    assert found.masking == "whole_word" and not found.reset_at_document_end
     assert (found.packing, found.max_samples_per_row, found.sentence_order) == (True, 16, "sop")
     with pytest.raises(dataclasses.FrozenInstanceError):
         found.seed = 2

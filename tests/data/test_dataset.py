@@ -22,7 +22,9 @@ def bert(
     recipe = BertRecipe(
         sequence_length=LENGTH,
         special=SpecialTokens(cls=CLS, sep=SEP, mask=MASK, pad=PAD),
-        masking=Masking.for_vocabulary(probability, MASK, [0, 1, 2, 3, 4], np.arange(200) >= 150, True),
+        masking=Masking.for_vocabulary(
+            probability, MASK, [0, 1, 2, 3, 4], np.arange(200) >= 150, "whole_word"
+        ),
         short_sequence_probability=0.1,
         sentence_order=order,
         packing=packing,
