@@ -1,0 +1,120 @@
+"""Rows for people: the samples of a row one under the other, predicted tokens marked, and coloured on a terminal.
+
+The marks say the same without colours, so that a file or a pipe loses nothing. NO_COLOR is rich's to obey.
+"""
+
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from megatron_bio.inspection_of_rows import BertRow, BertSample, GptPart, GptRow, Token
+
+STYLES = {"mask": "bold red", "random": "bold magenta", "kept": "bold green", "special": "dim"}
+LEGEND = (("mask", "‹word→[MASK]›"), ("random", "‹word→other›"), ("kept", "‹word=›"))
+_INDENT = 4
+
+
+def draw_heading(console: Console, path: str, facts: Mapping[str, object]) -> None:
+    """Say what is shown, and what the marks mean."""
+    shown = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items())
+    console.print(Text(f"{path}: {shown}"))
+    if facts.get("architecture") == "bert":
+        meaning = {
+            "mask": "predicted, [MASK] stands there",
+            "random": "predicted, a random token stands there",
+            "kept": "predicted, the token itself stands there",
+        }
+        line = Text("Marks: ")
+        for number, (kind, mark) in enumerate(LEGEND):
+            line.append("; " if number else "").append(mark, STYLES[kind]).append(f" {meaning[kind]}")
+        console.print(line)
+
+
+def draw_row(console: Console, row: BertRow | GptRow) -> None:
+    """Print one row."""
+    step = "" if row.step is None else f" (step {row.step})"
+    words = [f"{row.real_tokens} of {row.length} tokens real ({100 * row.fill:.1f} % full)"]
+    if isinstance(row, BertRow):
+        words += [_count(len(row.samples), "sample"), f"{row.predictions} predictions in {row.slots} slots"]
+    else:
+        words += [
+            _count(len(row.parts), "document or part", "documents and parts"),
+            _predictions(row.predictions),
+        ]
+    console.print()
+    console.print(Text(f"row {row.global_sample}{step}: {', '.join(words)}", "bold"))
+    if isinstance(row, BertRow):
+        for number, sample in enumerate(row.samples, start=1):
+            _draw_sample(console, number, sample)
+    else:
+        for part in row.parts:
+            _draw_part(console, part)
+    if padding := row.length - row.real_tokens:
+        console.print(Padding(Text(f"[PAD] x {padding}", STYLES["special"]), (0, 0, 0, 2), expand=False))
+
+
+def _draw_sample(console: Console, number: int, sample: BertSample) -> None:
+    first, stop = sample.columns
+    order = {
+        "in order": "the parts are in order",
+        "swapped": "the parts are swapped",
+        "none": "no order label",
+    }[sample.order_label]
+    console.print(
+        Padding(
+            Text(
+                f"sample {number}: columns {first} to {stop - 1}, {_predictions(sample.predictions)}, {order} "
+                f"(weight {sample.order_weight:g})"
+            ),
+            (0, 0, 0, 2),
+            expand=False,
+        )
+    )
+    console.print(Padding(marked_text(sample.tokens), (0, 0, 0, _INDENT), expand=False))
+
+
+def marked_text(tokens: list[Token]) -> Text:
+    """Join the tokens to words, the predicted ones with what stands in their place."""
+    text = Text()
+    for token in tokens:
+        if token.kind == "text":
+            text.append(token.text)
+            continue
+        space, word = (" ", token.text[1:]) if token.text.startswith(" ") else ("", token.text)
+        text.append(space)
+        text.append(_mark(token, word), STYLES[token.kind])
+    return text
+
+
+def _mark(token: Token, word: str) -> str:
+    if token.kind == "special":
+        return word
+    return f"‹{word}=›" if token.kind == "kept" else f"‹{word}→{token.shown}›"
+
+
+def _draw_part(console: Console, part: GptPart) -> None:
+    first, stop = part.columns
+    console.print(
+        Padding(
+            Text(
+                f"columns {first} to {stop - 1}, positions from {part.first_position}, attention from column "
+                f"{part.attends_from}, {_predictions(part.predictions)}"
+            ),
+            (0, 0, 0, 2),
+            expand=False,
+        )
+    )
+    text = Text(part.text)
+    if part.ends:
+        text.append("<end of document>", STYLES["special"])
+    console.print(Padding(text, (0, 0, 0, _INDENT), expand=False))
+
+
+def _predictions(count: int) -> str:
+    return _count(count, "prediction")
+
+
+def _count(count: int, one: str, several: str = "") -> str:
+    return f"{count} {one if count == 1 else several or one + 's'}"
