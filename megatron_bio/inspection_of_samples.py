@@ -93,8 +93,11 @@ def _choose(options: InspectOptions) -> _Chosen:
             f"--samples; found {'another file' if path.is_file() else 'nothing of that name'}."
         )
     sidecar = Sidecar.read(prefix)
+    data = DataConfig(prefixes=[str(prefix)], tokenizer=_tokenizer_of(prefix, sidecar, options.tokenizer))
+    if options.part == "train":  # all documents: a small file would have none left for validation
+        data = replace(data, split=(1.0, 0.0, 0.0))
     return _Chosen(
-        data=DataConfig(prefixes=[str(prefix)], tokenizer=_tokenizer_of(prefix, sidecar, options.tokenizer)),
+        data=data,
         architecture=options.architecture or _architecture_of(prefix, sidecar),
         global_batch_size=None,
     )
@@ -144,10 +147,13 @@ def _with_changes(chosen: _Chosen, options: InspectOptions) -> _Chosen:
     """Read --data NAME=VALUE as pretrain reads --data.NAME VALUE, beside all that is already known."""
     if not options.data:
         return chosen
+    names = {word.partition("=")[0].replace("-", "_") for word in options.data}
+    for name in ("prefixes", "tokenizer"):
+        if name in names:
+            raise InspectionError(f"--data {name}: the path says it, or --tokenizer. Leave it out of --data.")
     changes = [f"--{word}" for word in options.data]
     required = [f"--prefixes={json.dumps(chosen.data.prefixes)}", f"--tokenizer={chosen.data.tokenizer}"]
     changed = parse_options(DataConfig, [*required, *changes], _OPTIONS)
-    names = {word.partition("=")[0].replace("-", "_") for word in options.data}
     return replace(
         chosen, data=replace(chosen.data, **{name: getattr(changed, name) for name in sorted(names)})
     )

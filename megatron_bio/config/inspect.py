@@ -32,7 +32,8 @@ class InspectOptions:
     architecture: Literal["bert", "gpt"] | None = None
     """With --samples of token data: which model's rows; without it bert for one sequence per sentence, otherwise gpt."""
     data: list[str] = field(default_factory=list)
-    """With --samples: options of pretrain's data group as NAME=VALUE, instead of their defaults or the run's own."""
+    """With --samples: options of pretrain's data group as NAME=VALUE, instead of their defaults or the run's own. Of token
+    data all documents are shown unless split=[...] or --part validation is given."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be shown, before anything is read."""
