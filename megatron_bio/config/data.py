@@ -1,6 +1,7 @@
 """Which token data a run reads and how samples are made of it."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from megatron_bio.config.errors import ConfigurationError
 
@@ -26,6 +27,14 @@ class DataConfig:
     """bert: mask all pieces of a word together; needs a WordPiece vocabulary to have an effect."""
     short_sequence_probability: float = 0.1
     """bert: part of the samples that are cut to a random shorter length."""
+    sentence_order: Literal["sop", "nsp", "none"] = "sop"
+    """bert: what is learned of the two parts of a sample: whether they are swapped (sop), whether the second is of another
+    document (nsp), or nothing, and samples have one part (none)."""
+    packing: bool = True
+    """bert: several samples in a row, so that almost nothing of it is padding, each with attention to itself alone; false
+    puts one sample into each row, for comparison only."""
+    max_samples_per_row: int = 16
+    """bert: most samples of a packed row; the batches have as many slots for sentence order in every row."""
     reset_at_document_end: bool = False
     """gpt: keep attention inside each document and restart its positions; without it, as in GPT-2, a row is read across
     the ends of documents."""
@@ -55,6 +64,14 @@ class DataConfig:
         if not 0.0 <= self.short_sequence_probability <= 1.0:
             raise ConfigurationError(
                 f"data.short_sequence_probability: expected 0 to 1, found {self.short_sequence_probability}."
+            )
+        if self.sentence_order not in ("sop", "nsp", "none"):
+            raise ConfigurationError(
+                f"data.sentence_order: expected sop, nsp or none, found {self.sentence_order}."
+            )
+        if self.max_samples_per_row < 1:
+            raise ConfigurationError(
+                f"data.max_samples_per_row: expected at least 1, found {self.max_samples_per_row}."
             )
         if not 0 <= self.seed <= _LARGEST_SEED:
             raise ConfigurationError(f"data.seed: expected 0 to 2^63 - 1, found {self.seed}.")

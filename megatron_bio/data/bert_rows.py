@@ -1,9 +1,13 @@
 """BERT samples to rows of tokens: [CLS] A [SEP] B [SEP], before masking.
 
+What the model learns of the order of A and B is the sentence order: `sop` (Lan et al. 2020, and Megatron) exchanges them,
+`nsp` (Devlin et al. 2019) puts a text of another document in the place of B, `none` leaves the sample one text without B.
+
 Legend of shapes: N samples, R rows, S sequence length, K most samples of a row, T tokens of the N samples together.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +16,10 @@ from megatron_bio.data.bert_samples import BertSamples
 from megatron_bio.data.randomness import Purpose, integers, uniform
 from megatron_bio.data.sources import TokenSource
 
-MAX_SAMPLES_PER_ROW = 1
-"""K: most samples of one row."""
+SentenceOrder = Literal["sop", "nsp", "none"]
+
+_DRAWS_OF_ANOTHER_TEXT = 4
+"""How often a text of another document is looked for; in a corpus of one document there is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,32 +41,41 @@ class CutSamples:
     lengths: NDArray[np.int64]
     """[N] tokens of each sample."""
     pivots: NDArray[np.int64]
-    """[N] tokens before the cut, which is a sentence bound; the length for a sample of one sentence."""
+    """[N] tokens before the cut, which is a sentence bound; the length for a sample of one text."""
     swapped: NDArray[np.bool_]
-    """[N] whether A is the part behind the cut; never for a sample of one sentence."""
+    """[N] whether A is the part behind the cut; never for a sample of one text."""
+    order_labels: NDArray[np.bool_]
+    """[N] whether the parts are swapped, or the second is of another document; never for a sample of one text."""
 
     @property
     def paired(self) -> NDArray[np.bool_]:
         """[N] whether the sample has two parts."""
         return self.pivots < self.lengths
 
+    @property
+    def widths(self) -> NDArray[np.int64]:
+        """[N] positions of each sample, special tokens included."""
+        return self.lengths + 2 + self.paired
+
 
 @dataclass(frozen=True)
 class Placement:
-    """Where each sample starts. No row holds more than MAX_SAMPLES_PER_ROW, and none overlaps the next."""
+    """Where each sample starts; none overlaps the next."""
 
     rows: int
     row: NDArray[np.int64]
-    """[N] row of each sample."""
+    """[N] row of each sample, ascending."""
     column: NDArray[np.int64]
     """[N] column of its [CLS]."""
     number: NDArray[np.int64]
     """[N] number of the sample inside its row, from 1."""
 
     @classmethod
-    def one_per_row(cls, row: NDArray[np.int64], rows: int) -> "Placement":
-        """Place each sample alone at the start of its row."""
-        return cls(rows, row, np.zeros_like(row), np.ones_like(row))
+    def side_by_side(cls, row: NDArray[np.int64], rows: int, widths: NDArray[np.int64]) -> "Placement":
+        """Place samples of these [N] widths in their [N] rows, which ascend, one directly behind the other."""
+        firsts = np.searchsorted(row, row)
+        before = np.cumsum(widths) - widths
+        return cls(rows, row, before - before[firsts], np.arange(len(row)) - firsts + 1)
 
 
 @dataclass(frozen=True)
@@ -82,36 +97,80 @@ def cut_samples(
     chosen: NDArray[np.int64],
     epochs: NDArray[np.int64],
     seed: int,
+    order: SentenceOrder = "sop",
 ) -> CutSamples:
-    """Read the samples numbered `chosen`, cut each at one of its inner sentence bounds and swap the parts of half.
+    """Read the samples numbered `chosen`, cut each at one of its inner sentence bounds and put half of them out of order.
 
-    Bound and swap depend on (seed, epoch, sample); all bounds of a sample are equally probable.
+    Bound and order depend on (seed, epoch, sample); all bounds of a sample are equally probable. With nsp the second part of
+    half of the pairs is the beginning of a sample of another document, as much of it as the part that it replaces has tokens
+    or less. With none each sample is one text.
     """
     firsts, offsets = samples.first_sequence[chosen], samples.first_offset[chosen].astype(np.int64)
     lengths, sequences = samples.lengths[chosen].astype(np.int64), samples.sequences[chosen].astype(np.int64)
-    bounds = sequences - 1
+    starts = source.sequence_pointers[firsts] // source.dtype.itemsize + offsets
+    bounds = sequences - 1 if order != "none" else np.zeros_like(sequences)
     paired = bounds > 0
     after = firsts + np.minimum(bounds, 1) + integers(bounds, seed, Purpose.PIVOT, epochs, chosen)
-    pointers = source.sequence_pointers
-    inner = (pointers[after] - pointers[firsts]) // source.dtype.itemsize - offsets
+    pivots = np.where(paired, source.sequence_pointers[after] // source.dtype.itemsize - starts, lengths)
+    labels = paired & (uniform(seed, Purpose.SWAP, epochs, chosen) < 0.5)
+    swapped = labels if order == "sop" else np.zeros_like(labels)
+    others = _samples_of_other_documents(source, samples, chosen, epochs, seed) if order == "nsp" else None
+    if others is None:
+        tokens = _read_beginnings(source, samples, chosen, lengths)
+    else:
+        labels &= others >= 0
+        taken = np.where(labels, np.minimum(samples.lengths[others], lengths - pivots), 0)
+        own = np.where(labels, pivots, lengths)
+        tokens = _read_beginnings(
+            source,
+            samples,
+            np.column_stack([chosen, others]).reshape(-1),
+            np.column_stack([own, taken]).reshape(-1),
+        )
+        lengths = own + taken
+    return CutSamples(tokens, lengths, np.where(paired, pivots, lengths), swapped, labels)
+
+
+def _samples_of_other_documents(
+    source: TokenSource,
+    samples: BertSamples,
+    chosen: NDArray[np.int64],
+    epochs: NDArray[np.int64],
+    seed: int,
+) -> NDArray[np.int64]:
+    """Return for each of `chosen` a sample of another document, or -1 if all draws hit its own."""
+    documents = _documents_of(source, samples, chosen)
+    found = np.full_like(chosen, -1)
+    for draw in range(_DRAWS_OF_ANOTHER_TEXT):
+        drawn = integers(len(samples), seed, Purpose.ANOTHER_TEXT, epochs, chosen, draw)
+        is_new = (found < 0) & (_documents_of(source, samples, drawn) != documents)
+        found = np.where(is_new, drawn, found)
+    return found
+
+
+def _documents_of(source: TokenSource, samples: BertSamples, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.searchsorted(source.document_indices, samples.first_sequence[chosen], side="right")
+
+
+def _read_beginnings(
+    source: TokenSource, samples: BertSamples, chosen: NDArray[np.int64], lengths: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return the first `lengths` tokens of each of the samples `chosen`, back to back."""
     parts = [np.empty(0, dtype=source.dtype)]
-    for first, offset, count, length in zip(
-        firsts.tolist(), offsets.tolist(), sequences.tolist(), lengths.tolist(), strict=True
-    ):
-        parts.append(source.sequences(first, first + count)[offset : offset + length])
-    return CutSamples(
-        tokens=np.concatenate(parts).astype(np.int64),
-        lengths=lengths,
-        pivots=np.where(paired, inner, lengths),
-        swapped=paired & (uniform(seed, Purpose.SWAP, epochs, chosen) < 0.5),
-    )
+    columns = samples.first_sequence[chosen], samples.first_offset[chosen], samples.sequences[chosen], lengths
+    for first, offset, count, length in zip(*(column.tolist() for column in columns), strict=True):
+        if length:
+            parts.append(source.sequences(first, first + count)[offset : offset + length])
+    return np.concatenate(parts).astype(np.int64)
 
 
-def lay_out(cut: CutSamples, place: Placement, sequence_length: int, special: SpecialTokens) -> Layout:
-    """Write the samples into rows: [CLS] A [SEP] B [SEP], or [CLS] A [SEP] for a sample of one sentence.
+def lay_out(
+    cut: CutSamples, place: Placement, sequence_length: int, special: SpecialTokens, max_samples_per_row: int
+) -> Layout:
+    """Write the samples into rows: [CLS] A [SEP] B [SEP], or [CLS] A [SEP] for a sample of one text.
 
-    Order label 1 means swapped: A is the later part (Megatron's `is_random`). Samples of one sentence have order
-    weight 0. Everything around the samples is padding in segment 0.
+    Order label 1 means that the parts are not A and what follows it (Megatron's `is_random`). Samples of one text have order
+    weight 0. Everything around the samples is padding in segment 0. max_samples_per_row: K, which no row exceeds.
     """
     cells = place.rows * sequence_length
     starts = place.row * sequence_length + place.column
@@ -133,11 +192,15 @@ def lay_out(cut: CutSamples, place: Placement, sequence_length: int, special: Sp
     position_ids[filled] = within
     tokentype_ids[filled] = within >= np.repeat(in_first_part + 2, widths)
 
-    cls_positions = np.zeros((place.rows, MAX_SAMPLES_PER_ROW), dtype=np.int64)
-    order_labels = np.zeros((place.rows, MAX_SAMPLES_PER_ROW), dtype=np.int64)
-    order_weights = np.zeros((place.rows, MAX_SAMPLES_PER_ROW), dtype=np.float32)
+    cls_positions = np.zeros((place.rows, max_samples_per_row), dtype=np.int64)
+    order_labels = np.zeros((place.rows, max_samples_per_row), dtype=np.int64)
+    order_weights = np.zeros((place.rows, max_samples_per_row), dtype=np.float32)
     slots = place.row, place.number - 1
-    cls_positions[slots], order_labels[slots], order_weights[slots] = place.column, cut.swapped, cut.paired
+    cls_positions[slots], order_labels[slots], order_weights[slots] = (
+        place.column,
+        cut.order_labels,
+        cut.paired,
+    )
     shape = place.rows, sequence_length
     return Layout(
         tokens.reshape(shape),

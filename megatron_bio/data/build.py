@@ -96,6 +96,9 @@ def _bert_recipe(config: DataConfig, tokenizer: Tokenizer) -> BertRecipe:
             config.whole_word_masking,
         ),
         short_sequence_probability=config.short_sequence_probability,
+        sentence_order=config.sentence_order,
+        packing=config.packing,
+        max_samples_per_row=config.max_samples_per_row if config.packing else 1,
         seed=config.seed,
     )
 

@@ -7,11 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from megatron_bio.data.batch import BertBatch, GptBatch
-from megatron_bio.data.bert_rows import Placement, SpecialTokens, cut_samples, lay_out
+from megatron_bio.data.bert_rows import Placement, SentenceOrder, SpecialTokens, cut_samples, lay_out
 from megatron_bio.data.bert_samples import BertSamples, build_bert_samples
 from megatron_bio.data.gpt_samples import GptSamples
 from megatron_bio.data.masking import Masking, mask_rows
 from megatron_bio.data.order import EMPTY_ROW, GlobalOrder
+from megatron_bio.data.packing import pack_rows
 from megatron_bio.data.randomness import Purpose, hash_words
 from megatron_bio.data.sources import TokenSource
 
@@ -26,7 +27,32 @@ class BertRecipe:
     special: SpecialTokens
     masking: Masking
     short_sequence_probability: float
+    sentence_order: SentenceOrder
+    packing: bool
+    max_samples_per_row: int
+    """K; 1 without packing."""
     seed: int
+
+    def samples(self, source: TokenSource, documents: NDArray[np.int64]) -> BertSamples:
+        """Cut `documents` into samples and put these into rows."""
+        text = source.sequence_lengths, source.document_indices, documents
+        paired = self.sentence_order != "none"
+        if not self.packing:
+            return build_bert_samples(
+                *text,
+                sequence_length=self.sequence_length,
+                paired=paired,
+                short_sequence_probability=self.short_sequence_probability,
+                seed=self.seed,
+            )
+        return pack_rows(
+            *text,
+            sequence_length=self.sequence_length,
+            max_samples_per_row=self.max_samples_per_row,
+            paired=paired,
+            short_sequence_probability=self.short_sequence_probability,
+            seed=self.seed,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,51 +66,48 @@ class GptRecipe:
 
 
 class BertDataset:
-    """Sentence pairs with masked tokens.
+    """Rows of sentence pairs with masked tokens.
 
-    The bounds of the samples are the same in every epoch; their order, cut, swap and masks are not.
+    What a row holds is the same in every epoch; the order of the rows, cut, swap and masks are not.
     """
 
     def __init__(self, source: TokenSource, documents: NDArray[np.int64], recipe: BertRecipe) -> None:
         """Cut `documents`, numbers of documents in `source`, into samples."""
         self._source = source
         self._recipe = recipe
-        self._samples: BertSamples = build_bert_samples(
-            source.sequence_lengths,
-            source.document_indices,
-            documents,
-            sequence_length=recipe.sequence_length,
-            short_sequence_probability=recipe.short_sequence_probability,
-            seed=recipe.seed,
-        )
+        self._samples = recipe.samples(source, documents)
 
     def __len__(self) -> int:
-        """Return the samples of one epoch, the same in every epoch."""
-        return len(self._samples)
+        """Return the rows of one epoch, the same in every epoch."""
+        return self._samples.rows
 
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> dict[str, int | float]:
         """Return what became of the documents, for the report."""
         return self._samples.counts.as_dict()
 
     def batch(self, global_samples: NDArray[np.int64]) -> BertBatch:
-        """Return the rows of training for these global sample indices, one each."""
-        epochs, samples = GlobalOrder(len(self), self._recipe.seed).locate(global_samples)
-        return self._rows(global_samples, epochs, samples)
+        """Return the rows of training for these global row indices."""
+        epochs, rows = GlobalOrder(len(self), self._recipe.seed).locate(global_samples)
+        return self._rows(global_samples, epochs, rows)
 
     def evaluation_batch(self, samples: NDArray[np.int64]) -> BertBatch:
-        """Return rows of the samples with these numbers, masked the same way whenever asked; EMPTY_ROW gives padding."""
+        """Return the rows with these numbers, masked the same way whenever asked; EMPTY_ROW gives padding."""
         return self._rows(samples, np.full_like(samples, _EVALUATION_EPOCH), samples)
 
     def _rows(
-        self, sample_ids: NDArray[np.int64], epochs: NDArray[np.int64], samples: NDArray[np.int64]
+        self, sample_ids: NDArray[np.int64], epochs: NDArray[np.int64], rows: NDArray[np.int64]
     ) -> BertBatch:
-        recipe = self._recipe
-        real = np.flatnonzero(samples != EMPTY_ROW)
-        cut = cut_samples(self._source, self._samples, samples[real], epochs[real], recipe.seed)
-        layout = lay_out(
-            cut, Placement.one_per_row(real, len(samples)), recipe.sequence_length, recipe.special
+        recipe, samples = self._recipe, self._samples
+        real = np.flatnonzero(rows != EMPTY_ROW)
+        firsts = samples.first_sample[rows[real]]
+        counts = samples.first_sample[rows[real] + 1] - firsts
+        chosen = np.repeat(firsts - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
+        cut = cut_samples(
+            self._source, samples, chosen, np.repeat(epochs[real], counts), recipe.seed, recipe.sentence_order
         )
-        row_keys = hash_words(recipe.seed, Purpose.MASK_ROW, epochs, samples)
+        place = Placement.side_by_side(np.repeat(real, counts), len(rows), cut.widths)
+        layout = lay_out(cut, place, recipe.sequence_length, recipe.special, recipe.max_samples_per_row)
+        row_keys = hash_words(recipe.seed, Purpose.MASK_ROW, epochs, rows)
         masked = mask_rows(layout.tokens, layout.segment_ids, row_keys, recipe.masking)
         return BertBatch(
             tokens=masked.tokens,

@@ -37,6 +37,7 @@ class Purpose(IntEnum):
     MASK_KIND = 10
     MASK_REPLACEMENT = 11
     FINGERPRINT = 12
+    ANOTHER_TEXT = 13
 
 
 def hash_words(*words: Word) -> NDArray[np.uint64]:
