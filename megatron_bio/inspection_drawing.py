@@ -52,27 +52,25 @@ def draw_row(console: Console, row: BertRow | GptRow) -> None:
         for part in row.parts:
             _draw_part(console, part)
     if padding := row.length - row.real_tokens:
-        console.print(Padding(Text(f"[PAD] x {padding}", STYLES["special"]), (0, 0, 0, 2), expand=False))
+        _print(console, 2, f"[PAD] x {padding}", STYLES["special"])
 
 
 def _draw_sample(console: Console, number: int, sample: BertSample) -> None:
     first, stop = sample.columns
-    order = {
-        "in order": "the parts are in order",
-        "swapped": "the parts are swapped",
-        "none": "no order label",
-    }[sample.order_label]
-    console.print(
-        Padding(
-            Text(
-                f"sample {number}: columns {first} to {stop - 1}, {_predictions(sample.predictions)}, {order} "
-                f"(weight {sample.order_weight:g})"
-            ),
-            (0, 0, 0, 2),
-            expand=False,
-        )
+    document = "" if sample.document is None else f" of document {sample.document}"
+    order = "no order label" if sample.order_label == "none" else f"order: {sample.order_label}"
+    _print(
+        console,
+        2,
+        f"sample {number}{document}: columns {first} to {stop - 1}, {_predictions(sample.predictions)}, {order} "
+        f"(weight {sample.order_weight:g})",
     )
-    console.print(Padding(marked_text(sample.tokens), (0, 0, 0, _INDENT), expand=False))
+    _print(console, _INDENT, marked_text(sample.tokens))
+
+
+def _print(console: Console, indent: int, text: Text | str, style: str = "") -> None:
+    shown = Text(text, style) if isinstance(text, str) else text
+    console.print(Padding(shown, (0, 0, 0, indent), expand=False))
 
 
 def marked_text(tokens: list[Token]) -> Text:
@@ -96,20 +94,16 @@ def _mark(token: Token, word: str) -> str:
 
 def _draw_part(console: Console, part: GptPart) -> None:
     first, stop = part.columns
-    console.print(
-        Padding(
-            Text(
-                f"columns {first} to {stop - 1}, positions from {part.first_position}, attention from column "
-                f"{part.attends_from}, {_predictions(part.predictions)}"
-            ),
-            (0, 0, 0, 2),
-            expand=False,
-        )
+    _print(
+        console,
+        2,
+        f"columns {first} to {stop - 1}, positions from {part.first_position}, attention from column "
+        f"{part.attends_from}, {_predictions(part.predictions)}",
     )
     text = Text(part.text)
     if part.ends:
         text.append("<end of document>", STYLES["special"])
-    console.print(Padding(text, (0, 0, 0, _INDENT), expand=False))
+    _print(console, _INDENT, text)
 
 
 def _predictions(count: int) -> str:

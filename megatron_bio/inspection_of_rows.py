@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -12,6 +13,10 @@ from megatron_bio.data.batch import BertBatch, GptBatch
 from megatron_bio.inspection_of_pieces import Pieces
 
 TokenKind = Literal["text", "special", "mask", "random", "kept"]
+ORDER_LABELS = MappingProxyType(
+    {"sop": ("in order", "swapped"), "nsp": ("next", "another document's"), "none": ("none", "none")}
+)
+"""What the labels 0 and 1 say of the two parts of a sample, by data.sentence_order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +40,11 @@ class BertSample:
 
     columns: tuple[int, int]
     """First column and the one behind the last."""
-    order_label: Literal["in order", "swapped", "none"]
-    """none: a sample without a label, of weight 0."""
+    document: int | None
+    """Number in the token data of the document that it begins in, those of several prefixes counted through; None where
+    corpora are blended."""
+    order_label: str
+    """What label 0 or 1 means, see `ORDER_LABELS`; none for a sample of weight 0, which has no label."""
     order_weight: float
     predictions: int
     parts: list[str]
@@ -89,8 +97,14 @@ class GptRow:
     parts: list[GptPart]
 
 
-def bert_rows(batch: BertBatch, pieces: Pieces, steps: Sequence[int | None]) -> Iterator[BertRow]:
-    """Describe each row of a batch; `steps` are the steps that read them."""
+def bert_rows(
+    batch: BertBatch,
+    pieces: Pieces,
+    steps: Sequence[int | None],
+    documents: Sequence[Sequence[int]] | None,
+    sentence_order: str,
+) -> Iterator[BertRow]:
+    """Describe each row of a batch; `steps` are the steps that read them, `documents` those of each row's samples."""
     for row, step in enumerate(steps):
         segments = batch.segment_ids[row]
         real = int(np.count_nonzero(segments))
@@ -103,13 +117,24 @@ def bert_rows(batch: BertBatch, pieces: Pieces, steps: Sequence[int | None]) -> 
             predictions=int(np.count_nonzero(batch.masked_weights[row])),
             slots=batch.masked_weights.shape[1],
             samples=[
-                _bert_sample(batch, row, number, pieces) for number in range(1, int(segments.max()) + 1)
+                _bert_sample(
+                    batch,
+                    row,
+                    number,
+                    pieces,
+                    documents[row][number] if documents is not None else None,
+                    ORDER_LABELS[sentence_order],
+                )
+                for number in range(int(segments.max()))
             ],
         )
 
 
-def _bert_sample(batch: BertBatch, row: int, number: int, pieces: Pieces) -> BertSample:
-    start, stop = _columns(batch.segment_ids[row], number)
+def _bert_sample(
+    batch: BertBatch, row: int, number: int, pieces: Pieces, document: int | None, order: tuple[str, str]
+) -> BertSample:
+    """Describe sample `number` of a row, counted from 0."""
+    start, stop = _columns(batch.segment_ids[row], number + 1)
     used = batch.masked_weights[row] > 0
     positions, labels = batch.masked_positions[row][used], batch.masked_labels[row][used]
     own = (positions >= start) & (positions < stop)
@@ -126,11 +151,11 @@ def _bert_sample(batch: BertBatch, row: int, number: int, pieces: Pieces) -> Ber
         )
         for place, (was, now, text) in enumerate(zip(original, seen, pieces.texts(original), strict=True))
     ]
-    weight = float(batch.order_weights[row, number - 1])
-    swapped = bool(batch.order_labels[row, number - 1])
+    weight = float(batch.order_weights[row, number])
     return BertSample(
         columns=(start, stop),
-        order_label="none" if not weight else "swapped" if swapped else "in order",
+        document=document,
+        order_label=order[int(batch.order_labels[row, number])] if weight else "none",
         order_weight=weight,
         predictions=len(predicted),
         parts=_parts(original, batch.tokentype_ids[row, start:stop], pieces),

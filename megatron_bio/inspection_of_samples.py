@@ -19,7 +19,7 @@ from megatron_bio.config.parser import Program
 from megatron_bio.config.pretrain import PretrainConfig
 from megatron_bio.data.batch import BertBatch
 from megatron_bio.data.build import Architecture, build_datasets
-from megatron_bio.data.dataset import Dataset
+from megatron_bio.data.dataset import BertDataset, Dataset
 from megatron_bio.description import InspectionError
 from megatron_bio.inspection_drawing import draw_heading, draw_row
 from megatron_bio.inspection_of_pieces import Pieces
@@ -182,10 +182,14 @@ def _rows(
     stop = options.first + options.samples
     for start in range(options.first, stop, ROWS_AT_ONCE):
         numbers = np.arange(start, min(start + ROWS_AT_ONCE, stop))
-        batch = dataset.batch(numbers) if options.part == "train" else dataset.evaluation_batch(numbers)
+        training = options.part == "train"
+        batch = dataset.batch(numbers) if training else dataset.evaluation_batch(numbers)
         steps = _steps(numbers.tolist(), options, chosen)
         if isinstance(batch, BertBatch):
-            yield from bert_rows(batch, pieces, steps)
+            documents = None
+            if isinstance(dataset, BertDataset):
+                documents = dataset.documents(numbers) if training else dataset.evaluation_documents(numbers)
+            yield from bert_rows(batch, pieces, steps, documents, chosen.data.sentence_order)
         else:
             yield from gpt_rows(batch, pieces, steps)
 

@@ -26,6 +26,7 @@ from megatron_bio.inspection import inspect
 from megatron_bio.inspection_drawing import draw_row, marked_text
 from megatron_bio.inspection_of_pieces import Pieces
 from megatron_bio.inspection_of_rows import BertRow, bert_rows
+from megatron_bio.tokens.indexed import IndexedReader
 from megatron_bio.tokens.preprocess import preprocess
 from megatron_bio.tokens.tokenizer import Tokenizer
 from megatron_bio.tokens.tokenizer_files import build_wordpiece
@@ -43,10 +44,13 @@ SENTENCES = (
 GREEK = "α-synuclein 漢字 naïve 🧬 10⁶"
 
 
-def documents(path: Path, count: int = 40) -> Path:
+DOCUMENTS = 200
+
+
+def documents(path: Path) -> Path:
     rng = np.random.default_rng(3)
     with path.open("w", encoding="utf-8") as file:
-        for number in range(count):
+        for number in range(DOCUMENTS):
             text = " ".join(rng.choice(SENTENCES, rng.integers(1, 6))) + f" {GREEK} {number}."
             file.write(json.dumps({"id": str(number), "text": text}) + "\n")
     return path
@@ -117,6 +121,20 @@ def batch_of(config: DataConfig, first: int, count: int) -> tuple[BertBatch, Tok
     return batch, tokenizer
 
 
+def check_documents(rows: list[dict[str, Any]], prefix: Path) -> None:
+    """Each sample's tokens stand in the document that was named for it, in one piece."""
+    reader = IndexedReader(prefix)
+    tokenizer = Tokenizer.load(prefix.parent / "tokenizer")
+    bounds = reader.document_indices
+    for row in rows:
+        for sample in row["samples"]:
+            number = sample["document"]
+            sequences = reader.sequences(int(bounds[number]), int(bounds[number + 1]))
+            document = " ".join(str(tokenizer.id_to_token(int(i))) for i in sequences).replace(" ##", "")
+            parts = sample["parts"][::-1] if sample["order_label"] == "swapped" else sample["parts"]
+            assert " ".join(parts) in document
+
+
 def check_bert_rows(rows: list[dict[str, Any]], config: DataConfig, first: int) -> None:
     """Compare what was shown with the dataset's batch, token by token."""
     batch, tokenizer = batch_of(config, first, len(rows))
@@ -158,6 +176,7 @@ def test_rows_are_those_of_the_dataset(bert: Path, capsys: pytest.CaptureFixture
     config = data_config(bert, sequence_length=32, seed=5, masked_lm_probability=0.4, split=(1.0, 0.0, 0.0))
     rows = rows_of(bert, capsys, samples=12, first=3, data=options)
     check_bert_rows(rows, config, 3)
+    check_documents(rows, bert)
     kinds = {t["kind"] for row in rows for s in row["samples"] for t in s["tokens"]}
     assert kinds == {"text", "special", "mask", "random", "kept"}
     assert all(row["step"] is None for row in rows)
@@ -177,22 +196,37 @@ def test_rows_of_a_run_are_made_with_its_own_options(
     for path in (tmp_path, tmp_path / "config.yaml"):
         rows = rows_of(path, capsys, samples=3, first=7)
         check_bert_rows(rows, data, 7)
+        check_documents(rows, bert)
         assert [row["step"] for row in rows] == [2, 3, 3]
     assert "row 8 (step 3)" in text_of(tmp_path, capsys, samples=3, first=7)
     changed = rows_of(tmp_path, capsys, samples=1, data=["sequence_length=64"])
     assert (changed[0]["length"], changed[0]["global_sample"]) == (64, 0)
     validation = rows_of(tmp_path, capsys, samples=2, part="validation")
+    check_documents(validation, bert)
     assert [row["step"] for row in validation] == [None, None]
     assert validation != rows_of(tmp_path, capsys, samples=2)
     with pytest.raises(InspectionError, match="trains a bert"):
         rows_of(tmp_path, capsys, samples=1, architecture="gpt")
 
 
+def test_labels_are_named_after_what_is_learned(bert: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for order, names in (
+        ("sop", {"in order", "swapped", "none"}),
+        ("nsp", {"next", "another document's", "none"}),
+        ("none", {"none"}),
+    ):
+        rows = rows_of(bert, capsys, samples=20, data=["sequence_length=48", f"sentence_order={order}"])
+        assert {sample["order_label"] for row in rows for sample in row["samples"]} == names
+    assert any(len(row["samples"]) > 1 for row in rows), "rows are packed"
+    rows = rows_of(bert, capsys, samples=20, data=["sequence_length=48", "packing=false"])
+    assert all(len(row["samples"]) == 1 for row in rows)
+
+
 def test_text_has_marks_and_no_colours_in_a_pipe(bert: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = text_of(bert, capsys, samples=6, data=["sequence_length=48", "masked_lm_probability=0.4"])
     assert "\x1b" not in text and max(map(len, text.splitlines())) <= 120
     assert "→[MASK]›" in text and "=›" in text and "[CLS] " in text and "[PAD] x " in text
-    assert "the parts are swapped (weight 1)" in text and "% full" in text
+    assert "order: swapped (weight 1)" in text and "% full" in text
     assert "‹" in text.splitlines()[1] or "‹" in text.splitlines()[2]
 
 
@@ -207,7 +241,7 @@ def test_colours_tell_the_kinds_apart_on_a_terminal(bert: Path, monkeypatch: pyt
     monkeypatch.setenv("TERM", "xterm-256color")
     config = data_config(bert, sequence_length=48, masked_lm_probability=0.5)
     batch, tokenizer = batch_of(config, 0, 8)
-    rows = list(bert_rows(batch, Pieces(tokenizer), [None] * 8))
+    rows = list(bert_rows(batch, Pieces(tokenizer), [None] * 8, None, "sop"))
     coloured = "".join(drawn(row, force_terminal=True, color_system="standard") for row in rows)
     for start in ("\x1b[1;31m‹", "\x1b[1;35m‹", "\x1b[1;32m‹", "\x1b[2m[CLS]"):
         assert start in coloured
@@ -219,7 +253,7 @@ def test_colours_tell_the_kinds_apart_on_a_terminal(bert: Path, monkeypatch: pyt
 def test_marked_text_keeps_words_together(bert: Path) -> None:
     tokenizer = Tokenizer.load(bert.parent / "tokenizer")
     batch, _ = batch_of(data_config(bert, sequence_length=48, masked_lm_probability=0.5), 0, 8)
-    for row in bert_rows(batch, Pieces(tokenizer), [None] * 8):
+    for row in bert_rows(batch, Pieces(tokenizer), [None] * 8, None, "sop"):
         for sample in row.samples:
             text = marked_text(sample.tokens).plain
             assert "##s " not in text and " ##" not in text.replace("→##", "")
