@@ -90,15 +90,15 @@ def _options() -> argparse.Namespace:
         "--tokenizer", type=Path, required=True, help="tokenizer folder or WordPiece vocabulary"
     )
     parser.add_argument("--output", type=Path, default=Path("build/packing"))
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--rows", type=int, default=16, help="rows of a step with one sample each")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first_seed", type=int, default=1)
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--hidden", type=int, default=128)
-    parser.add_argument("--lr", type=float, default=3e-3)
+    parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--validation_rows", type=int, default=512)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--append", action="store_true", help="add a row to results.csv")
     return parser.parse_args()
 

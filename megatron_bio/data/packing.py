@@ -23,7 +23,7 @@ POOL = 64
 """Documents that wait."""
 OLDEST_EVERY = 16
 """Of so many rows one starts with the document that waits longest, so that none waits for ever."""
-SPLIT_AGAIN_COST = 2
+SPLIT_AGAIN_COST = 12
 """Tokens that may stay empty rather than cutting a document that is cut already."""
 SPLIT_COST = 24
 """Tokens that may stay empty rather than cutting a whole document."""

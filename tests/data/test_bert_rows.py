@@ -16,6 +16,7 @@ def samples_of(source, sequence_length: int = 32):
         source.document_indices,
         documents,
         sequence_length=sequence_length,
+        paired=True,
         short_sequence_probability=0.0,
         seed=1,
     )
@@ -28,13 +29,14 @@ def cut_of(*samples: tuple[list[int], int, bool]) -> CutSamples:
         np.array([len(tokens) for tokens, _, _ in samples]),
         np.array([pivot for _, pivot, _ in samples]),
         np.array([swapped for _, _, swapped in samples]),
+        np.array([swapped for _, _, swapped in samples]),
     )
 
 
 @pytest.fixture
 def layout():
     cut = cut_of(([11, 12, 13], 1, False), ([11, 12, 13], 1, True), ([11, 12], 2, False))
-    return lay_out(cut, Placement.one_per_row(np.array([0, 1, 3]), 4), 8, SPECIAL)
+    return lay_out(cut, Placement.side_by_side(np.array([0, 1, 3]), 4, cut.widths), 8, SPECIAL, 1)
 
 
 def test_tokens_of_straight_swapped_single_and_empty_rows(layout) -> None:
@@ -68,11 +70,10 @@ def test_order_label_is_the_swap_and_counts_for_pairs_only(layout) -> None:
     assert layout.cls_positions.tolist() == [[0], [0], [0], [0]]
 
 
-def test_several_samples_of_a_row_restart_and_are_numbered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("megatron_bio.data.bert_rows.MAX_SAMPLES_PER_ROW", 2)
+def test_several_samples_of_a_row_restart_and_are_numbered() -> None:
     cut = cut_of(([11, 12], 1, True), ([13], 1, False), ([14], 1, False))
-    place = Placement(2, np.array([0, 0, 1]), np.array([0, 5, 0]), np.array([1, 2, 1]))
-    layout = lay_out(cut, place, 9, SPECIAL)
+    place = Placement.side_by_side(np.array([0, 0, 1]), 2, cut.widths)
+    layout = lay_out(cut, place, 9, SPECIAL, 2)
     assert layout.tokens.tolist() == [[2, 12, 3, 11, 3, 2, 13, 3, 0], [2, 14, 3, 0, 0, 0, 0, 0, 0]]
     assert layout.segment_ids[0].tolist() == [1, 1, 1, 1, 1, 2, 2, 2, 0]
     assert layout.position_ids[0].tolist() == [0, 1, 2, 3, 4, 0, 1, 2, 0]
@@ -118,5 +119,54 @@ def test_no_samples_give_padding_only(memory_source) -> None:
     source = memory_source([[[7, 8]]])
     nothing = np.empty(0, dtype=np.int64)
     cut = cut_samples(source, samples_of(source), nothing, nothing, seed=1)
-    layout = lay_out(cut, Placement.one_per_row(nothing, 2), 8, SPECIAL)
+    layout = lay_out(cut, Placement.side_by_side(nothing, 2, nothing), 8, SPECIAL, 1)
     assert (layout.tokens == SPECIAL.pad).all() and (layout.segment_ids == 0).all()
+
+
+def test_placement_restarts_in_each_row_and_leaves_rows_out() -> None:
+    place = Placement.side_by_side(np.array([1, 1, 1, 4, 6, 6]), 7, np.array([5, 3, 9, 4, 2, 2]))
+    assert place.column.tolist() == [0, 5, 8, 0, 0, 2]
+    assert place.number.tolist() == [1, 2, 3, 1, 1, 2]
+    assert place.row.tolist() == [1, 1, 1, 4, 6, 6] and place.rows == 7
+
+
+def test_without_order_a_sample_is_one_text(memory_source) -> None:
+    source = memory_source([[[7] * 2, [8] * 3, [9] * 4]])
+    zeros = np.zeros(50, dtype=np.int64)
+    cut = cut_samples(source, samples_of(source), zeros, np.arange(50), 1, "none")
+    assert not cut.paired.any() and not cut.swapped.any() and not cut.order_labels.any()
+    assert (cut.widths == 11).all() and cut.tokens.tolist() == source.tokens.tolist() * 50
+
+
+def test_next_sentences_are_of_another_document_in_half_of_the_pairs(memory_source) -> None:
+    documents = [[[10 * number + 1] * 3, [10 * number + 2] * (2 + number)] for number in range(1, 9)]
+    source = memory_source(documents)
+    samples = samples_of(source)
+    chosen = np.tile(np.arange(8), 500)
+    cut = cut_samples(source, samples, chosen, np.repeat(np.arange(500), 8), 1, "nsp")
+    assert cut.paired.all() and not cut.swapped.any()
+    assert cut.order_labels.mean() == pytest.approx(0.5, abs=0.03)
+    begins = np.cumsum(cut.lengths) - cut.lengths
+    followers = set()
+    for index, sample in enumerate(chosen.tolist()):
+        first, whole = documents[sample][0], documents[sample][0] + documents[sample][1]
+        tokens = cut.tokens[begins[index] :][: cut.lengths[index]].tolist()
+        assert tokens[: cut.pivots[index]] == first
+        if not cut.order_labels[index]:
+            assert tokens == whole
+            continue
+        second = tokens[len(first) :]
+        other = second[0] // 10 - 1
+        assert other != sample
+        beginning = documents[other][0] + documents[other][1]
+        assert second == beginning[: len(whole) - len(first)]
+        followers.add((sample, other))
+    assert len(followers) == 8 * 7
+
+
+def test_a_corpus_of_one_document_has_no_random_next_sentence(memory_source) -> None:
+    source = memory_source([[[7] * 9, [8] * 9] * 4])
+    samples = samples_of(source)
+    chosen = np.arange(len(samples))
+    cut = cut_samples(source, samples, chosen, np.zeros_like(chosen), 1, "nsp")
+    assert not cut.order_labels.any() and cut.tokens.tolist() == source.tokens.tolist()
