@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import yaml
 from rich.console import Console
 
 from megatron_bio.config.command_line import parse_options
@@ -28,7 +29,7 @@ from megatron_bio.tokens.indexed import IndexedReader, data_path, index_path
 from megatron_bio.tokens.sidecar import Sidecar, sidecar_path
 from megatron_bio.tokens.tokenizer import Tokenizer
 
-RUN_CONFIG = "config.yaml"
+RUN_CONFIG, RUN_LOG = "config.yaml", "log.jsonl"
 ROWS_AT_ONCE = 16
 PIPED_WIDTH = 120
 _OPTIONS = Program(name="megatron-bio pretrain", description="")
@@ -110,14 +111,22 @@ def _of_recipe(recipe: Path, options: InspectOptions) -> _Chosen:
             f"--architecture {options.architecture}: {recipe} trains a {config.model.architecture}, whose rows are made "
             f"otherwise. Leave --architecture out."
         )
-    data = (
-        config.data if options.tokenizer is None else replace(config.data, tokenizer=str(options.tokenizer))
-    )
+    data = config.data
+    if _is_from_before_packing(recipe, options):
+        data = replace(data, packing=False)
+    if options.tokenizer is not None:
+        data = replace(data, tokenizer=str(options.tokenizer))
     return _Chosen(
         data=data,
         architecture=config.model.architecture,
         global_batch_size=config.training.global_batch_size,
     )
+
+
+def _is_from_before_packing(recipe: Path, options: InspectOptions) -> bool:
+    """A run writes down every option that it knows; one that does not know packing had one sample in each row."""
+    is_of_a_run = options.path.is_dir() or (recipe.parent / RUN_LOG).is_file()
+    return is_of_a_run and "packing" not in yaml.safe_load(recipe.read_text(encoding="utf-8"))["data"]
 
 
 def _tokenizer_of(prefix: Path, sidecar: Sidecar | None, given: Path | None) -> str:

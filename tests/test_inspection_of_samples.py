@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +206,12 @@ def test_rows_of_a_run_are_made_with_its_own_options(
     check_documents(validation, bert)
     assert [row["step"] for row in validation] == [None, None]
     assert validation != rows_of(tmp_path, capsys, samples=2)
+    written = (tmp_path / "config.yaml").read_text()
+    (tmp_path / "config.yaml").write_text(written.replace("  packing: true\n", ""))
+    check_bert_rows(rows_of(tmp_path, capsys, samples=3), replace(data, packing=False), 0)
+    check_bert_rows(rows_of(tmp_path / "config.yaml", capsys, samples=3), data, 0)
+    (tmp_path / "log.jsonl").touch()
+    check_bert_rows(rows_of(tmp_path / "config.yaml", capsys, samples=3), replace(data, packing=False), 0)
     with pytest.raises(InspectionError, match="trains a bert"):
         rows_of(tmp_path, capsys, samples=1, architecture="gpt")
 
@@ -223,7 +230,7 @@ def test_labels_are_named_after_what_is_learned(bert: Path, capsys: pytest.Captu
 
 
 def test_text_has_marks_and_no_colours_in_a_pipe(bert: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    text = text_of(bert, capsys, samples=6, data=["sequence_length=48", "masked_lm_probability=0.4"])
+    text = text_of(bert, capsys, samples=40, data=["sequence_length=48", "masked_lm_probability=0.4"])
     assert "\x1b" not in text and max(map(len, text.splitlines())) <= 120
     assert "→[MASK]›" in text and "=›" in text and "[CLS] " in text and "[PAD] x " in text
     assert "order: swapped (weight 1)" in text and "% full" in text

@@ -1,7 +1,5 @@
 """Packing changes nothing, on the rows that the data package makes of text: documents of many lengths, masked and cut."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
