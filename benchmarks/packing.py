@@ -90,7 +90,7 @@ def _options() -> argparse.Namespace:
         "--tokenizer", type=Path, required=True, help="tokenizer folder or WordPiece vocabulary"
     )
     parser.add_argument("--output", type=Path, default=Path("build/packing"))
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--rows", type=int, default=16, help="rows of a step with one sample each")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first_seed", type=int, default=1)

@@ -4,6 +4,7 @@ The marks say the same without colours, so that a file or a pipe loses nothing. 
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from rich.console import Console
 from rich.padding import Padding
@@ -14,6 +15,12 @@ from megatron_bio.inspection_of_rows import BertRow, BertSample, GptPart, GptRow
 STYLES = {"mask": "bold red", "random": "bold magenta", "kept": "bold green", "special": "dim"}
 LEGEND = (("mask", "‹word→[MASK]›"), ("random", "‹word→other›"), ("kept", "‹word=›"))
 _INDENT = 4
+_VISIBLE = MappingProxyType(
+    {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n"}
+    | {0x7F: 0x2421}
+    | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
+)
+"""Control characters, of which a text may have any, as signs: a terminal must not obey them."""
 
 
 def draw_heading(console: Console, path: str, facts: Mapping[str, object]) -> None:
@@ -78,11 +85,11 @@ def marked_text(tokens: list[Token]) -> Text:
     text = Text()
     for token in tokens:
         if token.kind == "text":
-            text.append(token.text)
+            text.append(token.text.translate(_VISIBLE))
             continue
         space, word = (" ", token.text[1:]) if token.text.startswith(" ") else ("", token.text)
         text.append(space)
-        text.append(_mark(token, word), STYLES[token.kind])
+        text.append(_mark(token, word).translate(_VISIBLE), STYLES[token.kind])
     return text
 
 
@@ -100,7 +107,7 @@ def _draw_part(console: Console, part: GptPart) -> None:
         f"columns {first} to {stop - 1}, positions from {part.first_position}, attention from column "
         f"{part.attends_from}, {_predictions(part.predictions)}",
     )
-    text = Text(part.text)
+    text = Text(part.text.translate(_VISIBLE))
     if part.ends:
         text.append("<end of document>", STYLES["special"])
     _print(console, _INDENT, text)

@@ -26,7 +26,7 @@ from megatron_bio.description import InspectionError
 from megatron_bio.inspection import inspect
 from megatron_bio.inspection_drawing import draw_row, marked_text
 from megatron_bio.inspection_of_pieces import Pieces
-from megatron_bio.inspection_of_rows import BertRow, bert_rows
+from megatron_bio.inspection_of_rows import BertRow, GptPart, GptRow, bert_rows
 from megatron_bio.tokens.indexed import IndexedReader
 from megatron_bio.tokens.preprocess import preprocess
 from megatron_bio.tokens.tokenizer import Tokenizer
@@ -237,7 +237,7 @@ def test_text_has_marks_and_no_colours_in_a_pipe(bert: Path, capsys: pytest.Capt
     assert "‹" in text.splitlines()[1] or "‹" in text.splitlines()[2]
 
 
-def drawn(row: BertRow, **console: Any) -> str:
+def drawn(row: BertRow | GptRow, **console: Any) -> str:
     file = io.StringIO()
     draw_row(Console(file=file, width=4000, markup=False, highlight=False, **console), row)
     return file.getvalue()
@@ -294,6 +294,20 @@ def test_gpt_rows_show_where_documents_begin(
     text = text_of(gpt, capsys, samples=5, data=options)
     assert "α-synuclein 漢字" in text and "<end of document>" in text
     assert "positions from 0, attention from column 0" in text
+
+
+def test_control_characters_of_a_text_do_not_reach_the_terminal() -> None:
+    part = GptPart(
+        columns=(0, 9),
+        first_position=0,
+        attends_from=0,
+        ends=False,
+        predictions=9,
+        text="a\x1b[31mb\x07\x9b\n\tc",
+    )
+    row = GptRow(global_sample=0, step=None, length=9, real_tokens=9, fill=1.0, predictions=9, parts=[part])
+    text = drawn(row)
+    assert "a␛[31mb␇\ufffd" in text and not {"\x1b", "\x07", "\x9b"} & set(text)
 
 
 def test_characters_that_are_cut_into_tokens_come_whole() -> None:
