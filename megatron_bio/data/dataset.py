@@ -103,6 +103,20 @@ class BertDataset:
         """Return the rows with these numbers, masked the same way whenever asked; EMPTY_ROW gives padding."""
         return self._rows(samples, np.full_like(samples, _EVALUATION_EPOCH), samples)
 
+    def documents(self, global_samples: NDArray[np.int64]) -> list[list[int]]:
+        """Return the number in the source of the document that each sample of the rows of `batch` begins in."""
+        return self._documents_of(GlobalOrder(len(self), self._recipe.seed).locate(global_samples)[1])
+
+    def evaluation_documents(self, samples: NDArray[np.int64]) -> list[list[int]]:
+        """Return the same for the rows of `evaluation_batch`."""
+        return self._documents_of(samples)
+
+    def _documents_of(self, rows: NDArray[np.int64]) -> list[list[int]]:
+        firsts = self._samples.first_sample
+        bounds = self._source.document_indices
+        sentences = [self._samples.first_sequence[firsts[row] : firsts[row + 1]] for row in rows.tolist()]
+        return [(np.searchsorted(bounds, part, side="right") - 1).tolist() for part in sentences]
+
     def _rows(
         self, sample_ids: NDArray[np.int64], epochs: NDArray[np.int64], rows: NDArray[np.int64]
     ) -> BertBatch:
