@@ -51,7 +51,7 @@ class Pairs:
     @property
     def widths(self) -> NDArray[np.int64]:
         """[N] positions of each sample, special tokens included."""
-        return self.lengths.sum(axis=1) + 2 + self.paired
+        return np.asarray(self.lengths.sum(axis=1) + 2 + self.paired)
 
 
 @dataclass(frozen=True)
@@ -107,17 +107,19 @@ def pair_up(
     after = firsts + np.minimum(bounds, 1) + integers(bounds, seed, Purpose.PIVOT, epochs, chosen)
     starts = _first_tokens(source, samples, chosen)
     pivots = np.where(paired, source.sequence_pointers[after] // source.dtype.itemsize - starts, lengths)
-    parts = np.stack([starts, starts + pivots], axis=1), np.stack([pivots, lengths - pivots], axis=1)
+    begins = np.stack([starts, starts + pivots], axis=1)
+    sizes = np.stack([pivots, lengths - pivots], axis=1)
     labels = paired & (uniform(seed, Purpose.SWAP, epochs, chosen) < 0.5)
-    if order == "nsp":
+    if order == "sop":
+        swapped = labels[:, None]
+        begins = np.where(swapped, begins[:, ::-1], begins)
+        sizes = np.where(swapped, sizes[:, ::-1], sizes)
+    elif order == "nsp":
         others = _samples_of_other_documents(source, samples, chosen, epochs, seed)
         labels &= others >= 0
-        taken = np.minimum(samples.lengths[others], parts[1][:, 1])
-        parts[0][labels, 1] = _first_tokens(source, samples, others)[labels]
-        parts[1][labels, 1] = taken[labels]
-        return Pairs(*parts, labels)
-    swapped = labels[:, None]
-    return Pairs(*(np.where(swapped, part[:, ::-1], part) for part in parts), labels)
+        begins[labels, 1] = _first_tokens(source, samples, others[labels])
+        sizes[labels, 1] = np.minimum(samples.lengths[others[labels]], sizes[labels, 1])
+    return Pairs(begins, sizes, labels)
 
 
 def _first_tokens(source: TokenSource, samples: BertSamples, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
