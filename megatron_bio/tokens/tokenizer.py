@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer as Core
 from tokenizers import models, normalizers, pre_tokenizers
 
-from megatron_bio.tokens import compiled_wordpiece
+from megatron_bio.tokens import compiled_byte_level, compiled_wordpiece
+from megatron_bio.tokens.compiled_byte_level import CompiledByteLevel
 from megatron_bio.tokens.compiled_wordpiece import CompiledWordPiece
 from megatron_bio.tokens.errors import TokenizerError, TokenizerWarning
 from megatron_bio.tokens.fingerprint import fingerprint
@@ -186,7 +187,7 @@ def _restore(content: str, name: str, end_of_document: str | None) -> Tokenizer:
     return Tokenizer(Core.from_str(content), name, end_of_document)
 
 
-def _encoder_for(core: Core) -> CompiledWordPiece | WordCache:
+def _encoder_for(core: Core) -> CompiledWordPiece | CompiledByteLevel | WordCache:
     """The fastest way that is right for this tokenizer; tokens added by hand may match across any cut."""
     added = any(not token.special for token in core.get_added_tokens_decoder().values())
     normalizer, pre_tokenizer = core.normalizer, core.pre_tokenizer
@@ -202,5 +203,5 @@ def _encoder_for(core: Core) -> CompiledWordPiece | WordCache:
         and pre_tokenizer.use_regex
         and not pre_tokenizer.add_prefix_space
     ):
-        return ByteLevelCache(core)
+        return compiled_byte_level.load(core) or ByteLevelCache(core)
     return NoCache(core)
