@@ -109,7 +109,9 @@ class _CharacterKinds:
         likes = (("letter", "a"), ("number", "1"), ("other", "!"))
         joined = [name for name, like in likes if self._parts(like, point) == 1]
         if len(joined) > 1:
-            raise ValueError(f"U+{point:04X} is of more kinds than GPT-2's pattern knows: {', '.join(joined)}")
+            raise ValueError(
+                f"U+{point:04X} is of more kinds than GPT-2's pattern knows: {', '.join(joined)}"
+            )
         return joined[0] if joined else "white_space"
 
     def _parts(self, like: str, point: int) -> int:

@@ -74,8 +74,38 @@ odd_characters = st.sampled_from(
     "\u4e2d\uac01\ufb2c\ufeff\ufffd\U0001d7ce\U0001f600\U000e0041\U0010ffff²½ªͺ"
 )
 pieces = st.sampled_from(
-    ["'s", "'t", "'re", "'ve", "'m", "'ll", "'d", "'S", "''s", " 's", "'l", "'", "  ", " \n", "\n ", "\n\n", "<|endoftext|>"]
-    + ["a" * 14, "a" * 15, "a" * 16, "ace" * 43, "le" * 64, "le" * 65, "é" * 64, "1" * 129, " " * 129, "a\x00", "cell"]
+    [
+        "'s",
+        "'t",
+        "'re",
+        "'ve",
+        "'m",
+        "'ll",
+        "'d",
+        "'S",
+        "''s",
+        " 's",
+        "'l",
+        "'",
+        "  ",
+        " \n",
+        "\n ",
+        "\n\n",
+        "<|endoftext|>",
+    ]
+    + [
+        "a" * 14,
+        "a" * 15,
+        "a" * 16,
+        "ace" * 43,
+        "le" * 64,
+        "le" * 65,
+        "é" * 64,
+        "1" * 129,
+        " " * 129,
+        "a\x00",
+        "cell",
+    ]
 )
 texts = st.lists(
     st.one_of(any_text, odd_characters, pieces, st.text("acelst 1'!\n", max_size=24)), max_size=8
@@ -84,7 +114,19 @@ texts = st.lists(
 
 @settings(max_examples=400, deadline=None)
 @given(batch=st.lists(texts, max_size=4))
-@example(batch=["", " ", "  ", "a  b", "a \n b", "a\x00", "a\x00\x00", "\x00", "I'llama we'velt 's' 'sa a's 1's !'s"])
+@example(
+    batch=[
+        "",
+        " ",
+        "  ",
+        "a  b",
+        "a \n b",
+        "a\x00",
+        "a\x00\x00",
+        "\x00",
+        "I'llama we'velt 's' 'sa a's 1's !'s",
+    ]
+)
 def test_ids_are_those_of_the_library(batch: list[str]) -> None:
     assert compiled(core())(batch) == expected(core(), batch)
 
@@ -92,7 +134,9 @@ def test_ids_are_those_of_the_library(batch: list[str]) -> None:
 def contexts(points: Iterable[int]) -> list[str]:
     """Each character beside its like, letters, numbers, signs, white space and apostrophes."""
     return [
-        f"a{c}a 1{c}1!{c}! {c}{c} \n{c}\n'{c}'s{c} {c}" for c in map(chr, points) if not 0xD800 <= ord(c) < 0xE000
+        f"a{c}a 1{c}1!{c}! {c}{c} \n{c}\n'{c}'s{c} {c}"
+        for c in map(chr, points)
+        if not 0xD800 <= ord(c) < 0xE000
     ]
 
 
@@ -111,7 +155,9 @@ def test_every_character() -> None:
 
 def test_more_pieces_than_are_remembered() -> None:
     """Short and long ones; twice; and some too long to be merged here."""
-    short = [" ".join(f"w{number:x}" for number in range(start, start + 1000)) for start in range(0, 140_000, 1000)]
+    short = [
+        " ".join(f"w{number:x}" for number in range(start, start + 1000)) for start in range(0, 140_000, 1000)
+    ]
     long = [" ".join(f"{'acetals' * 4}é{chr(0x4E00 + number)}" for number in range(20_000))]
     batch = [*short, *long, "acetal" * 5_000, "α" * 5_000, " " * 5_000, "!'" * 5_000]
     ids = expected(core(), batch)
@@ -121,7 +167,13 @@ def test_more_pieces_than_are_remembered() -> None:
 
 def test_the_longer_ones_are_forgotten_when_they_are_too_many() -> None:
     encode = compiled(core())
-    batch = [" ".join(f"{chr(0x4E00 + number % 20_000)}{'é' * 50}{chr(0x4E00 + start + number)}" for number in range(2_000)) for start in range(0, 16_000, 400)]
+    batch = [
+        " ".join(
+            f"{chr(0x4E00 + number % 20_000)}{'é' * 50}{chr(0x4E00 + start + number)}"
+            for number in range(2_000)
+        )
+        for start in range(0, 16_000, 400)
+    ]
     assert encode(batch) == encode(batch) == expected(core(), batch)
 
 
@@ -135,7 +187,8 @@ def test_of_two_merges_of_one_pair_the_later_counts() -> None:
 def test_threads_share_an_encoder() -> None:
     encode = compiled(core())
     batches = [
-        [f" cell{number} taste{chr(0x400 + number * thread)}" for number in range(500)] for thread in range(1, 5)
+        [f" cell{number} taste{chr(0x400 + number * thread)}" for number in range(500)]
+        for thread in range(1, 5)
     ]
     found: dict[int, list[list[int]]] = {}
 
@@ -179,7 +232,16 @@ def unusual(name: str) -> Core:
 
 @pytest.mark.parametrize(
     "name",
-    ["added", "normalizer", "space first", "no pattern", "other pattern", "words whole", "special tokens", "a byte lacks"],
+    [
+        "added",
+        "normalizer",
+        "space first",
+        "no pattern",
+        "other pattern",
+        "words whole",
+        "special tokens",
+        "a byte lacks",
+    ],
 )
 def test_unusual_builds_are_left_to_the_library(name: str) -> None:
     built = unusual(name)
