@@ -5,10 +5,11 @@
 The sentences are the blocks of DATA/ner/{BC2GM,BC5CDR-chem,NCBI-disease}/*.tsv.gz, one token a line. Their tokens are put together
 as they were printed before somebody parted them (`detokenised`: no space before a comma, none around a hyphen, `0 . 05` is `0.05`,
 `i . v .` is `i.v.`), and twenty sentences in turn make a text, with a space between. A boundary is the place between two sentences;
-a splitter is right about it if it cuts between the same two characters. Not asked for are boundaries without a sentence mark (titles;
-in documents a line feed stands there) and those inside a number (`P < 0.` `05`), mistakes of whoever made the files. sentencex and nltk's punkt take part where they are
-installed; punkt's English model has to be downloaded, so it is trained here on the abstracts of DATA/text, as punkt is: without
-known sentences.
+a splitter is right about it if it cuts between the same two characters. Not asked for are boundaries without a sentence mark
+(titles; in documents a line feed stands there) and those inside a number (`P < 0.` `05`), mistakes of whoever made the files.
+
+sentencex and nltk's punkt take part where they are installed. Punkt's English model has to be downloaded, so it is trained here, as
+punkt is without known sentences, on the abstracts of DATA/text.
 """
 
 import argparse
@@ -50,6 +51,7 @@ class Score:
     mistakes: list[str] = field(default_factory=list)
 
     def line(self, name: str, megabytes: float) -> str:
+        """One row of the table."""
         precision, recall = self.right / (self.right + self.wrong), self.right / (self.right + self.missed)
         return (
             f"| {name} | {precision:.4f} | {recall:.4f} | {2 * precision * recall / (precision + recall):.4f} | {self.wrong} | "
@@ -84,7 +86,12 @@ def detokenised(tokens: list[str]) -> str:
 
 def _is_before_digits(token: str) -> bool:
     """Whether a mark and digits after this are one with it: 19p13.3, 0.05, PU.1, c.2097, P < .05."""
-    return token[-1].isdigit() or len(token) == 1 or token in BEFORE_A_FRACTION or (token.isupper() and len(token) < 4)
+    return (
+        token[-1].isdigit()
+        or len(token) == 1
+        or token in BEFORE_A_FRACTION
+        or (token.isupper() and len(token) < 4)
+    )
 
 
 def _is_dotted(tokens: list[str], number: int) -> bool:
@@ -128,7 +135,9 @@ def judge(splitter: Splitter, texts: list[list[str]]) -> Score:
         found = splitter(text)
         score.seconds += time.process_time() - started
         known = places_after(sentences)
-        doubtful = {place for place, pair in zip(known, pairwise(sentences), strict=True) if is_doubtful(*pair)}
+        doubtful = {
+            place for place, pair in zip(known, pairwise(sentences), strict=True) if is_doubtful(*pair)
+        }
         asked = set(known) - doubtful
         cut = set(places_after([part for part in found if part.strip()])) - doubtful
         score.doubtful += len(doubtful)
@@ -178,7 +187,9 @@ def main() -> None:
     for name in SETS:
         paths = sorted((arguments.data / "ner" / name).glob("*.tsv.gz"))
         known = [sentence for path in paths for sentence in read_sentences(path)]
-        texts = [known[start : start + SENTENCES_PER_TEXT] for start in range(0, len(known), SENTENCES_PER_TEXT)]
+        texts = [
+            known[start : start + SENTENCES_PER_TEXT] for start in range(0, len(known), SENTENCES_PER_TEXT)
+        ]
         megabytes = sum(len(sentence.encode()) + 1 for sentence in known) / 1e6
         print(f"\n{name}: {len(known):,} sentences, {megabytes:.2f} MB")
         print("| splitter | precision | recall | F1 | wrong | missed | MB/s |\n|---|---|---|---|---|---|---|")
@@ -188,7 +199,9 @@ def main() -> None:
             if splitter == "ours":
                 mistakes, doubtful = score.mistakes, score.doubtful
         print(f"{doubtful} boundaries were not asked for")
-        print("\n".join(mistakes[:: max(1, len(mistakes) // arguments.mistakes)] if arguments.mistakes else []))
+        print(
+            "\n".join(mistakes[:: max(1, len(mistakes) // arguments.mistakes)] if arguments.mistakes else [])
+        )
 
 
 if __name__ == "__main__":

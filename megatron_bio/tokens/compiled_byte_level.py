@@ -1,4 +1,4 @@
-"""Byte-level BPE by compiled code (`csrc/byte_level.cpp`): the ids of the tokenizers library, which is asked about each character."""
+"""Byte-level BPE by compiled code (`csrc/byte_level.cpp`): the ids of the tokenizers library, asked about each character."""
 
 import json
 from collections.abc import Sequence

@@ -20,6 +20,7 @@ from megatron_bio.tokens.tokenizer_files import (
     END_OF_TEXT,
     MOST_UNUSABLE_PIECES,
     cased_pieces,
+    missing_bytes,
     read_tokenizer_files,
 )
 from megatron_bio.tokens.word_cache import ByteLevelCache, NoCache, WordCache
@@ -64,6 +65,12 @@ class Tokenizer:
         TokenizerWarning when a cased vocabulary is lower-cased or the other way round.
         """
         files = read_tokenizer_files(Path(path), lowercase)
+        if missing := missing_bytes(files.core):
+            raise TokenizerError(
+                f"{path}: expected a token for each of the 256 bytes, found none for {len(missing)} of them, as {missing[0]!r}; "
+                f"text would lose them without a word. Train a vocabulary with `megatron-bio vocabulary train --type bpe`, or get "
+                f"the files from their first source."
+            )
         tokenizer = cls(files.core, str(path), files.end_of_document)
         tokenizer._warn_of_wrong_case()
         return tokenizer
