@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -54,8 +55,6 @@ class Tokenizer:
                 f"vocabulary with `megatron-bio vocabulary train`."
             )
         self.vocab_size = max(vocabulary.values()) + 1
-        self.fingerprint = fingerprint(core)
-        self._encoder = _encoder_for(core)
 
     @classmethod
     def load(cls, path: Path | str, lowercase: bool | None = None) -> Self:
@@ -76,7 +75,17 @@ class Tokenizer:
         return tokenizer
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return _restore, (self._core.to_str(), self.name, self._end_of_document)
+        return _restore, (self._core.to_str(), self.name, self._end_of_document, self.fingerprint)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What `fingerprint` gives for it; a worker gets it along, for it takes as long to compute as to load."""
+        return fingerprint(self._core)
+
+    @cached_property
+    def _encoder(self) -> CompiledWordPiece | CompiledByteLevel | WordCache:
+        """Made when something is to be encoded: a process whose workers encode needs none."""
+        return _encoder_for(self._core)
 
     def encode_batch(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
         """The ids [length] of each text, without special tokens; read-only arrays."""
@@ -190,8 +199,10 @@ class Tokenizer:
             warnings.warn(f"{self.name}: {story}.", TokenizerWarning, stacklevel=3)
 
 
-def _restore(content: str, name: str, end_of_document: str | None) -> Tokenizer:
-    return Tokenizer(Core.from_str(content), name, end_of_document)
+def _restore(content: str, name: str, end_of_document: str | None, known_fingerprint: str) -> Tokenizer:
+    tokenizer = Tokenizer(Core.from_str(content), name, end_of_document)
+    tokenizer.fingerprint = known_fingerprint
+    return tokenizer
 
 
 def _encoder_for(core: Core) -> CompiledWordPiece | CompiledByteLevel | WordCache:

@@ -114,9 +114,9 @@ def missing_bytes(core: Core) -> list[str]:
     """The characters of bytes that a byte-level vocabulary lacks, unless it has an unknown token to write for them."""
     if not isinstance(core.model, models.BPE) or core.model.unk_token is not None:
         return []
-    if '"ByteLevel"' not in json.dumps(json.loads(core.to_str())["pre_tokenizer"]):
+    if "ByteLevel" not in repr(core.pre_tokenizer):
         return []
-    return sorted(set(pre_tokenizers.ByteLevel.alphabet()) - core.get_vocab().keys())
+    return [byte for byte in sorted(pre_tokenizers.ByteLevel.alphabet()) if core.token_to_id(byte) is None]
 
 
 def read_json(path: Path) -> dict[str, Any]:

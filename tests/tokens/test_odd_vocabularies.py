@@ -139,11 +139,15 @@ def test_ids_without_a_token(tmp_path: Path) -> None:
 
 
 def test_vocab_txt_cannot_leave_ids_out(tmp_path: Path) -> None:
-    core = Core(models.WordPiece({"[UNK]": 0, "cell": 2}, unk_token="[UNK]"))
+    core = Core(
+        models.WordPiece(
+            {token: number for number, token in enumerate(SPECIAL)} | {"cell": 6}, unk_token="[UNK]"
+        )
+    )
     core.normalizer = normalizers.BertNormalizer()
     core.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     core.add_special_tokens(SPECIAL)
-    with pytest.raises(TokenizerError, match="each id up to 6, found none for 1 of them, as 1"):
+    with pytest.raises(TokenizerError, match="each id up to 6, found none for 1 of them, as 5"):
         write_tokenizer_folder(tmp_path / "t", core)
 
 
