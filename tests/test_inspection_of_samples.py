@@ -222,7 +222,7 @@ def test_labels_are_named_after_what_is_learned(bert: Path, capsys: pytest.Captu
         ("nsp", {"next", "another document's", "none"}),
         ("none", {"none"}),
     ):
-        rows = rows_of(bert, capsys, samples=20, data=["sequence_length=48", f"sentence_order={order}"])
+        rows = rows_of(bert, capsys, samples=80, data=["sequence_length=48", f"sentence_order={order}"])
         assert {sample["order_label"] for row in rows for sample in row["samples"]} == names
     assert any(len(row["samples"]) > 1 for row in rows), "rows are packed"
     rows = rows_of(bert, capsys, samples=20, data=["sequence_length=48", "packing=false"])

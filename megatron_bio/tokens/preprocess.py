@@ -46,7 +46,7 @@ def preprocess(options: PreprocessOptions) -> None:
     """
     started = time.perf_counter()
     tokenizer = Tokenizer.load(options.tokenizer)
-    if tokenizer.kind == "wordpiece" and native.compiled is None:
+    if native.compiled is None:
         print(f"preprocess: {native.NOTICE}", file=sys.stderr)
     split = options.split_sentences if options.split_sentences is not None else tokenizer.kind == "wordpiece"
     append_eod = options.append_eod if options.append_eod is not None else not split
