@@ -5,5 +5,6 @@ PYBIND11_MODULE(_compiled, module) {
     module.doc() = "Compiled parts of megatron-bio; megatron_bio.native says which are there.";
     megatron_bio::add_articles(module);
     megatron_bio::add_citations(module);
+    megatron_bio::add_order(module);
     megatron_bio::add_wordpiece(module);
 }

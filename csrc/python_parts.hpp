@@ -13,6 +13,7 @@ inline py::str to_python(std::string_view text) { return py::str(text.data(), te
 
 void add_articles(py::module_& module);
 void add_citations(py::module_& module);
+void add_order(py::module_& module);
 void add_wordpiece(py::module_& module);
 
 }  // namespace megatron_bio
