@@ -52,11 +52,10 @@ def read_line_blocks(
 
 
 def _read_file(path: Path, file: int, part: int, skip: int) -> Iterator[LineBlock]:
-    found = skip > 0
-    reported = 0
+    found, reported = False, 0
     with DecompressedFile(path) as raw, io.BufferedReader(raw, READ_BUFFER_BYTES) as stream:
         for _ in range(skip):
-            stream.readline()
+            found = not stream.readline().isspace() or found
         first_line = skip + 1
         while True:
             lines, damage = _read_lines(stream)

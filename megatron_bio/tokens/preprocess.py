@@ -201,7 +201,7 @@ def _kept_if_useful(work: WorkFolder, run: _Run) -> Iterator[None]:
             raise
         # A full disk refuses this too; then the place that was saved before stands.
         with suppress(UserError, OSError, ValueError):
-            if run.place.lines:
+            if any(part.counts.documents for part in run.place.parts.values()):
                 run.save()
         run.close()
         if State.read(work.path) is None:

@@ -65,7 +65,7 @@ class Sidecar:
         path = sidecar_path(prefix)
         try:
             content = json.loads(path.read_bytes())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError) as error:
             raise TokenDataError(
