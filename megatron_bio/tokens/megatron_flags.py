@@ -85,7 +85,7 @@ def translate_preprocess(words: Sequence[str]) -> Translation:
     notes = [
         f"--{flag.replace('_', '-')} changes nothing: {reason}"
         for flag, reason in WITHOUT_MEANING.items()
-        if given[flag] not in (None, False)
+        if given[flag] is not None and given[flag] is not False
     ]
     return Translation(runs=tuple(runs), notes=tuple(notes))
 
