@@ -4,6 +4,9 @@
 PYBIND11_MODULE(_compiled, module) {
     module.doc() = "Compiled parts of megatron-bio; megatron_bio.native says which are there.";
     megatron_bio::add_articles(module);
+    megatron_bio::add_bert_rows(module);
+    megatron_bio::add_byte_level(module);
     megatron_bio::add_citations(module);
+    megatron_bio::add_packing(module);
     megatron_bio::add_wordpiece(module);
 }

@@ -1,10 +1,9 @@
 // WordPiece for Python: see megatron_bio/tokens/compiled_wordpiece.py.
-#include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
 #include <mutex>
 
-#include "python_parts.hpp"
+#include "python_encoding.hpp"
 #include "wordpiece.hpp"
 
 namespace megatron_bio {
@@ -43,30 +42,7 @@ class PythonWordPiece {
                     size_t most_characters, py::object rule, py::object ids)
         : library_(std::move(rule), std::move(ids)), encoder_({pieces, prefix, unknown, most_characters}, library_) {}
 
-    py::tuple encode(const py::sequence& texts) {
-        py::tuple held(texts);  // Keeps the texts while other threads run.
-        std::vector<std::string_view> views;
-        views.reserve(held.size());
-        for (py::handle text : held) {
-            Py_ssize_t size = 0;
-            const char* bytes = PyUnicode_AsUTF8AndSize(text.ptr(), &size);
-            if (!bytes) throw py::error_already_set();
-            views.emplace_back(bytes, size);
-        }
-        std::vector<int32_t> ids;
-        py::array_t<int32_t> lengths(static_cast<py::ssize_t>(views.size()));
-        int32_t* length = lengths.mutable_data();
-        {
-            py::gil_scoped_release release;
-            std::lock_guard<std::mutex> lock(mutex_);  // Never waited for with the GIL, which the library needs.
-            for (std::string_view view : views) {
-                size_t before = ids.size();
-                encoder_.encode(view, ids);
-                *length++ = static_cast<int32_t>(ids.size() - before);
-            }
-        }
-        return py::make_tuple(py::array_t<int32_t>(static_cast<py::ssize_t>(ids.size()), ids.data()), lengths);
-    }
+    py::tuple encode(const py::sequence& texts) { return encode_texts(texts, mutex_, encoder_); }
 
   private:
     std::mutex mutex_;

@@ -33,6 +33,7 @@ from megatron_bio.inspection_of_corpora import (
     is_report,
     is_unfinished,
 )
+from megatron_bio.inspection_of_samples import show_samples
 from megatron_bio.tokens.describe import describe_indexed
 from megatron_bio.tokens.indexed import IndexedReader, data_path, index_path
 from megatron_bio.tokens.sidecar import Sidecar, check_tokenizer, sidecar_path
@@ -50,7 +51,10 @@ _STEP = re.compile(r"\.?step-(\d{8,})(\.partial|\.removed)?")
 
 
 def inspect(options: InspectOptions) -> None:
-    """Print what `options.path` is; raise `InspectionError` if it is nothing known, or damaged."""
+    """Print what `options.path` is, or rows of it; raise `InspectionError` if it is nothing known, or damaged."""
+    if options.samples is not None:
+        show_samples(options)
+        return
     description = describe(options)
     if options.json:
         print(_as_json(options.path, description))

@@ -238,12 +238,15 @@ HELPERS = (
         description=(
             "Recognises by content: documents (.jsonl.zst), a corpus, a tokenizer folder, token data (prefix, .bin or .idx), a\n"
             "run or checkpoint folder, an exported Hugging Face folder, and what an interrupted run left (OUTPUT.unfinished).\n"
-            "Changes nothing."
+            "With --samples it shows rows as training gets them, decoded, with what is masked. Changes nothing.\n"
+            "docs/inspect.md explains the rows."
         ),
         examples=(
             "megatron-bio inspect runs/first --verify",
             "megatron-bio inspect corpus/built --verify",
             "megatron-bio inspect tokens/pubmed --tokenizer tokenizer/ --json",
+            "megatron-bio inspect tokens/pubmed --samples 3 --data sequence_length=128",
+            "megatron-bio inspect runs/first --samples 2 --first 64000",
         ),
         positional="path",
     ),

@@ -1,10 +1,12 @@
 """Which token data a run reads and how samples are made of it."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from megatron_bio.config.errors import ConfigurationError
 
 _SHORTEST_SEQUENCE = 8
+_MOST_WORDS = 512
 _LARGEST_SEED = 2**63 - 1
 
 
@@ -22,10 +24,26 @@ class DataConfig:
     """Fractions of the documents for train, validation and test; they sum to 1."""
     masked_lm_probability: float = 0.15
     """bert: part of the tokens to predict."""
-    whole_word_masking: bool = True
-    """bert: mask all pieces of a word together; needs a WordPiece vocabulary to have an effect."""
+    masking: Literal["token", "whole_word", "ngram", "span"] = "whole_word"
+    """bert: what is masked together: token by token; all pieces of a word; 1 to max_ngram words, n of them with a probability
+    proportional to 1/n; a span of words whose number is geometric. Words are told by a WordPiece vocabulary; with another one each
+    token is a word."""
+    max_ngram: int = 3
+    """bert, masking ngram: most words that are masked together."""
+    span_probability: float = 0.2
+    """bert, masking span: parameter of the geometric distribution; the larger, the shorter the spans."""
+    longest_span: int = 10
+    """bert, masking span: most words of a span."""
     short_sequence_probability: float = 0.1
     """bert: part of the samples that are cut to a random shorter length."""
+    sentence_order: Literal["sop", "nsp", "none"] = "sop"
+    """bert: what is learned of the two parts of a sample: whether they are swapped (sop), whether the second is of another
+    document (nsp), or nothing, and samples have one part (none)."""
+    packing: bool = True
+    """bert: several samples in a row, so that almost nothing of it is padding, each with attention to itself alone; false
+    puts one sample into each row, for comparison only."""
+    max_samples_per_row: int = 16
+    """bert: most samples of a packed row; the batches have as many slots for sentence order in every row."""
     reset_at_document_end: bool = False
     """gpt: keep attention inside each document and restart its positions; without it, as in GPT-2, a row is read across
     the ends of documents."""
@@ -52,12 +70,30 @@ class DataConfig:
             raise ConfigurationError(
                 f"data.masked_lm_probability: expected between 0 and 1, found {self.masked_lm_probability}."
             )
+        self._check_masking()
         if not 0.0 <= self.short_sequence_probability <= 1.0:
             raise ConfigurationError(
                 f"data.short_sequence_probability: expected 0 to 1, found {self.short_sequence_probability}."
             )
+        if self.sentence_order not in ("sop", "nsp", "none"):
+            raise ConfigurationError(
+                f"data.sentence_order: expected sop, nsp or none, found {self.sentence_order}."
+            )
+        if self.max_samples_per_row < 1:
+            raise ConfigurationError(
+                f"data.max_samples_per_row: expected at least 1, found {self.max_samples_per_row}."
+            )
         if not 0 <= self.seed <= _LARGEST_SEED:
             raise ConfigurationError(f"data.seed: expected 0 to 2^63 - 1, found {self.seed}.")
+
+    def _check_masking(self) -> None:
+        for name, most in (("max_ngram", self.max_ngram), ("longest_span", self.longest_span)):
+            if not 1 <= most <= _MOST_WORDS:
+                raise ConfigurationError(f"data.{name}: expected 1 to {_MOST_WORDS} words, found {most}.")
+        if not 0.0 < self.span_probability < 1.0:
+            raise ConfigurationError(
+                f"data.span_probability: expected between 0 and 1, found {self.span_probability}."
+            )
 
     def _check_split(self) -> None:
         if len(self.split) != 3 or min(self.split) < 0 or abs(sum(self.split) - 1.0) > 1e-6:

@@ -113,8 +113,8 @@ def differences_on_resume(stored: dict[str, Any], config: PretrainConfig) -> lis
 
 
 def _defaults(config: PretrainConfig) -> dict[str, dict[str, Any]]:
-    """Return the defaults of the options that have a plain one, by part."""
-    return {
+    """Return what a run did that did not know an option: the plain defaults, by part, but for packing, which is newer."""
+    defaults = {
         part.name: {
             option.name: option.default
             for option in fields(getattr(config, part.name))
@@ -122,3 +122,6 @@ def _defaults(config: PretrainConfig) -> dict[str, dict[str, Any]]:
         }
         for part in fields(config)
     }
+    if config.model.architecture == "bert":
+        defaults["data"]["packing"] = False
+    return defaults

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from megatron_bio import native
 from megatron_bio.config.data import DataConfig
 from megatron_bio.data.bert_rows import SpecialTokens
 from megatron_bio.data.dataset import BertDataset, BertRecipe, Dataset, GptDataset, GptRecipe
@@ -51,7 +52,8 @@ def build_datasets(
 
     validation is None when its fraction is 0. report holds strings and numbers, nested by name, and is JSON as it
     stands: "prefixes" (what each file holds and how its tokenizer was checked), "fingerprint" (of the contents, wherever
-    the files lie), "documents" per part of the split, and the counts of "train" and "validation".
+    the files lie), "documents" per part of the split, the counts of "train" and "validation", and "packing" if no compiled code did
+    it.
 
     Raises:
         DataError: token data of the wrong kind, or too little of it for one sample.
@@ -80,6 +82,8 @@ def build_datasets(
     }
     if validation is not None:
         report["validation"] = validation.counts()
+    if isinstance(recipe, BertRecipe) and recipe.packing and native.compiled is None:
+        report["packing"] = native.NOTICE
     return train, validation, report
 
 
@@ -93,9 +97,15 @@ def _bert_recipe(config: DataConfig, tokenizer: Tokenizer) -> BertRecipe:
             special.mask,
             sorted({*tokenizer.special_ids.tolist(), special.cls, special.sep, special.mask, special.pad}),
             tokenizer.continuation_mask(),
-            config.whole_word_masking,
+            config.masking,
+            max_ngram=config.max_ngram,
+            span_probability=config.span_probability,
+            longest_span=config.longest_span,
         ),
         short_sequence_probability=config.short_sequence_probability,
+        sentence_order=config.sentence_order,
+        packing=config.packing,
+        max_samples_per_row=config.max_samples_per_row if config.packing else 1,
         seed=config.seed,
     )
 

@@ -37,6 +37,8 @@ class Purpose(IntEnum):
     MASK_KIND = 10
     MASK_REPLACEMENT = 11
     FINGERPRINT = 12
+    ANOTHER_TEXT = 13
+    MASK_LENGTH = 20
 
 
 def hash_words(*words: Word) -> NDArray[np.uint64]:

@@ -50,7 +50,7 @@ class CombinedReader:
                     f"data.prefixes: {names[0]} stores tokens as {readers[0].dtype}, {name} as {reader.dtype}; "
                     f"preprocess both with the same tokenizer."
                 )
-        self._readers = tuple(readers)
+        self.readers = tuple(readers)
         self.dtype = readers[0].dtype
         self.sequence_lengths = np.concatenate([reader.sequence_lengths for reader in readers])
         self._first_sequences = _starts([len(reader.sequence_lengths) for reader in readers])
@@ -76,7 +76,7 @@ class CombinedReader:
             int(np.searchsorted(firsts, stop, side="left")),
         ):
             first, end = int(firsts[number]), int(firsts[number + 1])
-            parts.append(self._readers[number].sequences(max(start, first) - first, min(stop, end) - first))
+            parts.append(self.readers[number].sequences(max(start, first) - first, min(stop, end) - first))
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
@@ -88,6 +88,12 @@ def _starts(sizes: list[int]) -> NDArray[np.int64]:
 def combine(readers: Sequence[TokenSource], names: Sequence[str]) -> TokenSource:
     """Return `readers` as one source; a single one stays itself, with its index left on disk."""
     return readers[0] if len(readers) == 1 else CombinedReader(readers, names)
+
+
+def token_files(source: TokenSource) -> list[NDArray[Any]]:
+    """Return the tokens of each file of `source`, back to back as its pointers count them, without reading them."""
+    readers = source.readers if isinstance(source, CombinedReader) else (source,)
+    return [reader.sequences(0, len(reader.sequence_lengths)) for reader in readers]
 
 
 def content_fingerprint(source: TokenSource) -> str:

@@ -75,10 +75,20 @@ class Bert(Transformer):
         return torch.stack((masked[0], order[0], masked[1], order[1]))
 
     def logits(
-        self, tokens: Tensor, segment_ids: Tensor, position_ids: Tensor, tokentype_ids: Tensor
+        self,
+        tokens: Tensor,
+        segment_ids: Tensor,
+        position_ids: Tensor,
+        tokentype_ids: Tensor,
+        cls_positions: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Return masked-LM logits [R, S, V / tp] of all positions and sentence-order logits [R, 2] of position 0."""
+        """Return masked-LM logits [R, S, V / tp] of all positions and sentence-order logits [R, K, 2] of `cls_positions`.
+
+        Without `cls_positions` int64 [R, K] each row is one sample: K = 1, position 0.
+        """
         keys = torch.zeros(tokens.shape[0], dtype=torch.int64, device=tokens.device)
+        if cls_positions is None:
+            cls_positions = torch.zeros_like(keys)[:, None]
         hidden = self.encode(tokens, segment_ids, position_ids, tokentype_ids, keys)
         logits = self.masked_lm_head(hidden.transpose(0, 1), self.embeddings.word_embeddings)
-        return logits, self.order_head(hidden[0])
+        return logits, self.order_head(rows_at(hidden, cls_positions))

@@ -25,6 +25,7 @@ SELDOM_LAST = _words("""
     max av avg ave conc concn temp dil soln wt wts vol est incl excl esp eds resp obs exptl calc dept univ inst assoc
     proc natl acad sci biol chem biochem med pharmacol physiol exp clin lett int am soc hosp microbiol immunol
     neurosci psychiatr psychol surg pediatr toxicol endocrinol metab ther mol comp nutr
+    nat hum genet engl neurobiol dis mutat pharm virol oncol cardiol pathol biophys
 """)
 """End a sentence only before a word that commonly starts one."""
 

@@ -45,7 +45,7 @@ def preprocess(options: PreprocessOptions) -> None:
     """
     started = time.perf_counter()
     job = PreprocessJob.of(options)
-    if job.encoder.tokenizer.kind == "wordpiece" and native.compiled is None:
+    if native.compiled is None:
         _tell(native.NOTICE)
     run: _Run | None = None
     with WorkFolder.locked_beside(options.output, options.resume) as work:

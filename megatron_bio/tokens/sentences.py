@@ -24,13 +24,15 @@ _LOWER_CASE_START = (
     r"|[a-z]{1,3}\d"  # p53, hsp70
     r"|[a-z]-[A-Z]"  # c-Jun, n-Butanol
     r"|c-(?:fos|myc|jun|kit|met|src|abl)\b"
-    r"|(?:alpha|beta|gamma|delta|kappa|omega)[ -]"
-    r"|von [A-Z]"
+    r"|(?:alpha|beta|gamma|delta|kappa|omega)[ \d-]"
+    r"|[a-z]{3}-\d"  # mog-1, let-7
+    r"|wt-[A-Z]"
+    r"|v[ao]n (?:de[nr]? )?[A-Z]"
 )
 _CANDIDATE = re.compile(
     r"[.!?…](?<![.!?…].)[.!?…]*"  # one class first, for the search is fast only then
     r"(?P<close>[)\]}\"'”’»]*(?:\[\d[\d, –-]{0,30}\]|[⁰¹²³⁴-⁹]{1,6})?)"
-    r"\s+"
+    r"\s+(?!\(ABSTRACT TRUNCATED)"  # stands at the end of older abstracts and is no sentence
     r"(?=(?:\([-+±−/]{1,3}\)-?|[(\[{\"'“‘«])*"
     r"(?:[^\W_a-zß-öø-ÿ]|" + _LOWER_CASE_START + r"|(?<=[(\[])[a-z]{1,3}[)\]]))"
 )
@@ -97,7 +99,9 @@ def _after_letter(text: str, start: int, word_start: int, match: re.Match[str]) 
 def _next_is_starter(text: str, position: int) -> bool:
     """Say whether the next word is one that commonly starts a sentence and is not itself abbreviated."""
     match = _NEXT_WORD.match(text, position)
-    return match is not None and match[1] in STARTERS and match[2] != "."
+    if match is None or match[2] == ".":
+        return False
+    return match[1] in STARTERS or (match[2] == ":" and match[1].capitalize() in STARTERS)  # `RESULTS: `
 
 
 def _next_is_word(text: str, position: int) -> bool:

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer as Core
 from tokenizers import models, normalizers, pre_tokenizers
 
-from megatron_bio.tokens import compiled_wordpiece
+from megatron_bio.tokens import compiled_byte_level, compiled_wordpiece
+from megatron_bio.tokens.compiled_byte_level import CompiledByteLevel
 from megatron_bio.tokens.compiled_wordpiece import CompiledWordPiece
 from megatron_bio.tokens.errors import TokenizerError, TokenizerWarning
 from megatron_bio.tokens.fingerprint import fingerprint
@@ -19,6 +21,7 @@ from megatron_bio.tokens.tokenizer_files import (
     END_OF_TEXT,
     MOST_UNUSABLE_PIECES,
     cased_pieces,
+    missing_bytes,
     read_tokenizer_files,
 )
 from megatron_bio.tokens.word_cache import ByteLevelCache, NoCache, WordCache
@@ -52,8 +55,6 @@ class Tokenizer:
                 f"vocabulary with `megatron-bio vocabulary train`."
             )
         self.vocab_size = max(vocabulary.values()) + 1
-        self.fingerprint = fingerprint(core)
-        self._encoder = _encoder_for(core)
 
     @classmethod
     def load(cls, path: Path | str, lowercase: bool | None = None) -> Self:
@@ -63,12 +64,28 @@ class Tokenizer:
         TokenizerWarning when a cased vocabulary is lower-cased or the other way round.
         """
         files = read_tokenizer_files(Path(path), lowercase)
+        if missing := missing_bytes(files.core):
+            raise TokenizerError(
+                f"{path}: expected a token for each of the 256 bytes, found none for {len(missing)} of them, as {missing[0]!r}; "
+                f"text would lose them without a word. Train a vocabulary with `megatron-bio vocabulary train --type bpe`, or get "
+                f"the files from their first source."
+            )
         tokenizer = cls(files.core, str(path), files.end_of_document)
         tokenizer._warn_of_wrong_case()
         return tokenizer
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return _restore, (self._core.to_str(), self.name, self._end_of_document)
+        return _restore, (self._core.to_str(), self.name, self._end_of_document, self.fingerprint)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What `fingerprint` gives for it; a worker gets it along, for it takes as long to compute as to load."""
+        return fingerprint(self._core)
+
+    @cached_property
+    def _encoder(self) -> CompiledWordPiece | CompiledByteLevel | WordCache:
+        """Made when something is to be encoded: a process whose workers encode needs none."""
+        return _encoder_for(self._core)
 
     def encode_batch(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
         """The ids [length] of each text, without special tokens; read-only arrays."""
@@ -182,11 +199,13 @@ class Tokenizer:
             warnings.warn(f"{self.name}: {story}.", TokenizerWarning, stacklevel=3)
 
 
-def _restore(content: str, name: str, end_of_document: str | None) -> Tokenizer:
-    return Tokenizer(Core.from_str(content), name, end_of_document)
+def _restore(content: str, name: str, end_of_document: str | None, known_fingerprint: str) -> Tokenizer:
+    tokenizer = Tokenizer(Core.from_str(content), name, end_of_document)
+    tokenizer.fingerprint = known_fingerprint
+    return tokenizer
 
 
-def _encoder_for(core: Core) -> CompiledWordPiece | WordCache:
+def _encoder_for(core: Core) -> CompiledWordPiece | CompiledByteLevel | WordCache:
     """The fastest way that is right for this tokenizer; tokens added by hand may match across any cut."""
     added = any(not token.special for token in core.get_added_tokens_decoder().values())
     normalizer, pre_tokenizer = core.normalizer, core.pre_tokenizer
@@ -202,5 +221,5 @@ def _encoder_for(core: Core) -> CompiledWordPiece | WordCache:
         and pre_tokenizer.use_regex
         and not pre_tokenizer.add_prefix_space
     ):
-        return ByteLevelCache(core)
+        return compiled_byte_level.load(core) or ByteLevelCache(core)
     return NoCache(core)

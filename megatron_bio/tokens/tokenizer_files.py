@@ -18,6 +18,8 @@ BERT_SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 END_OF_TEXT = "<|endoftext|>"
 MOST_UNUSABLE_PIECES = 0.01
 """Part of a lower-cased vocabulary that may have capitals before it is taken for a cased one."""
+FEWEST_IDS_TO_REFUSE = 1000
+"""A vocabulary may have this many ids without a token, or as many as it has tokens."""
 TRAINING_RECORD = "vocabulary_training.json"
 """How a vocabulary was made; nothing reads it but people."""
 TOKENIZER_FILES = frozenset(
@@ -108,6 +110,15 @@ def cased_pieces(vocabulary: dict[str, int]) -> list[str]:
     ]
 
 
+def missing_bytes(core: Core) -> list[str]:
+    """The characters of bytes that a byte-level vocabulary lacks, unless it has an unknown token to write for them."""
+    if not isinstance(core.model, models.BPE) or core.model.unk_token is not None:
+        return []
+    if "ByteLevel" not in repr(core.pre_tokenizer):
+        return []
+    return [byte for byte in sorted(pre_tokenizers.ByteLevel.alphabet()) if core.token_to_id(byte) is None]
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """One JSON object; a key that stands twice is an error, for one of the two would be lost silently."""
 
@@ -160,7 +171,8 @@ def _locate(path: Path) -> tuple[Path, Path]:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8")
+        # A byte order mark is no part of the first token, and JSON must not have one.
+        return path.read_bytes().removeprefix(b"\xef\xbb\xbf").decode("utf-8")
     except OSError as error:
         raise TokenizerError(
             f"{path}: expected a tokenizer's file, found that it cannot be read: {error}."
@@ -204,7 +216,7 @@ def _from_tokenizer_json(path: Path, lowercase: bool | None) -> Core:
             f"{path}: expected a model of type WordPiece or BPE with a vocabulary, found type {kind!r}. Other kinds of "
             f"tokenizer cannot be used here."
         )
-    _refuse_shared_ids(path, model["vocab"])
+    _refuse_wrong_ids(path, model["vocab"])
     try:
         core = Core.from_str(json.dumps(content))
     except Exception as error:  # the library raises nothing more special; the message has its words
@@ -224,7 +236,7 @@ def _from_merges(folder: Path, *, add_prefix_space: bool) -> Core:
             f"{folder}: expected merges.txt beside vocab.json, found none. Byte-level BPE needs both: copy it as well."
         )
     vocabulary = read_json(folder / "vocab.json")
-    _refuse_shared_ids(folder / "vocab.json", vocabulary)
+    _refuse_wrong_ids(folder / "vocab.json", vocabulary)
     merges = []
     for number, line in enumerate(_read_text(folder / "merges.txt").split("\n"), start=1):
         if (number == 1 and line.startswith("#version")) or not line.strip():
@@ -240,13 +252,20 @@ def _from_merges(folder: Path, *, add_prefix_space: bool) -> Core:
     return build_byte_level(vocabulary, merges, add_prefix_space=add_prefix_space)
 
 
-def _refuse_shared_ids(path: Path, vocabulary: dict[str, Any]) -> None:
+def _refuse_wrong_ids(path: Path, vocabulary: dict[str, Any]) -> None:
+    """Each token has an id of its own from 0 on. Some ids may be without a token; they cost a row of the embedding each."""
     tokens: dict[int, str] = {}
     for token, number in vocabulary.items():
-        if not isinstance(number, int) or number in tokens:
+        if type(number) is not int or number in tokens:
             raise TokenizerError(
                 f"{path}: expected an id of its own for each token, found {number!r} for {token!r}"
                 + (f" and for {tokens[number]!r}" if number in tokens else "")
                 + ". Correct the file or get it from its first source."
             )
         tokens[number] = token
+    for number in (min(tokens, default=0), max(tokens, default=0)):
+        if not 0 <= number < FEWEST_IDS_TO_REFUSE + 2 * len(tokens):
+            raise TokenizerError(
+                f"{path}: expected ids from 0 to about {len(tokens) - 1}, one for each of {len(tokens)} tokens, found {number} "
+                f"for {tokens[number]!r}; a model needs a row for every id. Correct the file or get it from its first source."
+            )

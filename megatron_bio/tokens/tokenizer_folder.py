@@ -113,7 +113,7 @@ def _byte_level_files(core: Core) -> dict[str, str]:
         "model_max_length": GPT2_LENGTH,
         **specials,
     }
-    vocabulary = {token: number for number, token in enumerate(_tokens_by_id(core))}
+    vocabulary = dict(sorted(core.get_vocab().items(), key=lambda item: item[1]))
     merges = json.loads(core.to_str())["model"]["merges"]
     return _common_files(core, config, specials) | {
         "vocab.json": json.dumps(vocabulary, ensure_ascii=False),
@@ -130,4 +130,11 @@ def _common_files(core: Core, config: dict[str, Any], specials: dict[str, str]) 
 
 
 def _tokens_by_id(core: Core) -> list[str]:
-    return [token for _, token in sorted((number, token) for token, number in core.get_vocab().items())]
+    """The lines of vocab.txt, whose numbers are the ids. Raises TokenizerError if an id has no token."""
+    tokens = {number: token for token, number in core.get_vocab().items()}
+    if absent := sorted(set(range(max(tokens) + 1)) - tokens.keys()):
+        raise TokenizerError(
+            f"vocab.txt: expected a token for each id up to {max(tokens)}, found none for {len(absent)} of them, as {absent[0]}. "
+            f"A token takes its id from its line there: give the missing ids names such as [unused0] in tokenizer.json."
+        )
+    return [tokens[number] for number in sorted(tokens)]

@@ -211,8 +211,8 @@ def test_print_config_works_before_everything_is_given(capsys: pytest.CaptureFix
             "--data.split: expected 3 values (a number each), found '1 0'.",
         ),
         (
-            [*NEEDED, "--data.whole_word_masking=maybe"],
-            "--data.whole_word_masking: expected true or false, found 'maybe'.",
+            [*NEEDED, "--data.reset_at_document_end=maybe"],
+            "--data.reset_at_document_end: expected true or false, found 'maybe'.",
         ),
     ],
 )

@@ -195,3 +195,23 @@ def test_a_checkpoint_from_before_an_option_had_its_default() -> None:
     assert differences_on_resume(stored, other) == [
         "optimizer.name: the checkpoint has adamw, the command gives decoupled_adamw"
     ]
+
+
+def test_a_bert_checkpoint_from_before_packing_had_one_sample_in_a_row() -> None:
+    config = pretrain_config()
+    stored = asdict(config)
+    assert config.model.architecture == "bert" and config.data.packing
+    single = replace(config, data=replace(config.data, packing=False))
+    expected = "data.packing: the checkpoint has {}, the command gives {}"
+    assert differences_on_resume(stored, single) == [expected.format(True, False)]
+    del stored["data"]["packing"], stored["data"]["max_samples_per_row"], stored["data"]["sentence_order"]
+    assert differences_on_resume(stored, config) == [expected.format(False, True)]
+    assert differences_on_resume(stored, single) == []
+
+
+def test_a_gpt_checkpoint_from_before_packing_goes_on() -> None:
+    config = pretrain_config()
+    config = replace(config, model=replace(config.model, architecture="gpt", activation=None))
+    stored = asdict(config)
+    del stored["data"]["packing"]
+    assert differences_on_resume(stored, config) == []

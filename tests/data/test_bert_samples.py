@@ -8,7 +8,7 @@ from megatron_bio.data.randomness import Purpose, uniform
 
 
 def build(
-    source, documents=None, sequence_length: int = 19, short: float = 0.0, seed: int = 1
+    source, documents=None, sequence_length: int = 19, short: float = 0.0, seed: int = 1, paired: bool = True
 ) -> BertSamples:
     if documents is None:
         documents = np.arange(len(source.document_indices) - 1)
@@ -17,6 +17,7 @@ def build(
         source.document_indices,
         np.asarray(documents),
         sequence_length=sequence_length,
+        paired=paired,
         short_sequence_probability=short,
         seed=seed,
     )
@@ -106,16 +107,32 @@ def test_samples_stay_inside_their_document(memory_source, random_documents) -> 
 
 def test_counts_name_what_became_of_the_text(memory_source) -> None:
     source = memory_source([[], [[]], [[1] * 20, [], [1] * 2], [[1] * 5], [[1] * 9, [1] * 2]])
-    assert build(source).counts.as_dict() == {
+    counts = {
         "documents": 5,
         "empty_documents": 2,
         "sentences": 7,
         "empty_sentences": 2,
         "split_sentences": 1,
+        "rows": 4,
         "samples": 4,
         "single_sentence_samples": 2,
+        "documents_over_rows": 1,
+        "rows_at_most_samples": 0,
         "tokens": 38,
+        "real_positions": 48,
+        "positions": 76,
+        "fill": 0.6316,
+        "mean_sample_length": 9.5,
     }
+    assert build(source).counts.as_dict() == counts
+    assert build(source, paired=False).counts.as_dict() == counts | {"real_positions": 46, "fill": 0.6053}
+    assert build(source).first_sample.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_without_pairs_a_sample_holds_one_token_more(memory_source) -> None:
+    source = memory_source([[[1] * 10, [1] * 7]])
+    assert spans(build(source)) == [(0, 0, 10, 1), (1, 0, 7, 1)]
+    assert spans(build(source, paired=False)) == [(0, 0, 17, 2)]
 
 
 def test_short_samples_occur_with_the_asked_probability(memory_source) -> None:
@@ -133,6 +150,13 @@ def test_the_seed_moves_only_short_samples(memory_source, random_documents) -> N
     source = memory_source(random_documents(100))
     assert spans(build(source, short=0.0, seed=1)) == spans(build(source, short=0.0, seed=2))
     assert spans(build(source, short=0.5, seed=1)) != spans(build(source, short=0.5, seed=2))
+
+
+def test_documents_over_rows_are_those_with_several_samples(memory_source, random_documents) -> None:
+    source = memory_source(random_documents(100))
+    samples = build(source, short=0.2)
+    documents = np.searchsorted(source.document_indices, samples.first_sequence, side="right")
+    assert samples.counts.documents_over_rows == (np.bincount(documents) > 1).sum() > 10
 
 
 def test_no_documents_give_no_samples(memory_source) -> None:

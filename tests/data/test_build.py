@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from megatron_bio import native
 from megatron_bio.config.data import DataConfig
 from megatron_bio.data.build import build_datasets
 from megatron_bio.data.dataset import BertDataset, GptDataset
@@ -90,11 +91,51 @@ def test_bert_parts_and_their_report(tmp_path: Path) -> None:
     assert sum(report["documents"].values()) == 200 and min(report["documents"].values()) > 0
     for part in ("train", "validation"):
         assert report[part]["documents"] == report["documents"][part]
-    assert report["train"]["samples"] == len(train) and report["validation"]["samples"] == len(validation)
+    assert report["train"]["rows"] == len(train) and report["validation"]["rows"] == len(validation)
+    assert train.batch(np.arange(2)).order_weights.shape == (2, 16)
     tokens = sum(len(sequence) for document in documents for sequence in document)
     assert report["prefixes"][prefix]["tokens"] == tokens
     assert report["train"]["tokens"] + report["validation"]["tokens"] < tokens
     assert train.batch(np.arange(3)).tokens.shape == (3, 32)
+
+
+def test_without_packing_each_row_holds_one_sample(tmp_path: Path) -> None:
+    prefix = write(tmp_path / "a", sentences(200), wordpiece(), "sentences")
+    packed, _, packed_report = build_datasets(config(prefix), "bert", wordpiece())
+    single, _, single_report = build_datasets(config(prefix, packing=False), "bert", wordpiece())
+    batch = single.batch(np.arange(len(single)))
+    assert batch.segment_ids.max() == 1 and batch.order_weights.shape[1] == 1
+    assert single_report["train"]["rows"] == single_report["train"]["samples"] > len(packed)
+    assert packed_report["train"]["tokens"] == single_report["train"]["tokens"]
+    assert packed_report["train"]["fill"] > single_report["train"]["fill"]
+    assert single_report["train"]["fill"] == pytest.approx(batch.real_tokens / batch.tokens.size, abs=1e-4)
+    batch = packed.batch(np.arange(len(packed)))
+    assert packed_report["train"]["fill"] == pytest.approx(batch.real_tokens / batch.tokens.size, abs=1e-4)
+
+
+@pytest.mark.parametrize("order", ["sop", "nsp", "none"])
+def test_the_sentence_order_reaches_the_rows(tmp_path: Path, order: str) -> None:
+    prefix = write(tmp_path / "a", sentences(200), wordpiece(), "sentences")
+    train, _, _ = build_datasets(config(prefix, sentence_order=order), "bert", wordpiece())
+    batch = train.batch(np.arange(len(train)))
+    assert (batch.ordered > 0) == (order != "none")
+    full = batch.real_tokens / batch.tokens.size
+    assert full == pytest.approx(train.counts()["fill"], abs=1e-4) or (
+        order == "nsp" and full < train.counts()["fill"]
+    )
+
+
+def test_rows_packed_without_compiled_code_are_the_same_and_announced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix = write(tmp_path / "a", sentences(100), wordpiece(), "sentences")
+    before, _, compiled_report = build_datasets(config(prefix), "bert", wordpiece())
+    monkeypatch.setattr(native, "compiled", None)
+    after, _, report = build_datasets(config(prefix), "bert", wordpiece())
+    assert report.pop("packing") == native.NOTICE
+    assert report == {name: part for name, part in compiled_report.items() if name != "packing"}
+    assert np.array_equal(before.batch(np.arange(40)).tokens, after.batch(np.arange(40)).tokens)
+    assert "packing" not in build_datasets(config(prefix, packing=False), "bert", wordpiece())[2]
 
 
 def test_bert_masking_uses_the_tokenizer(tmp_path: Path) -> None:
@@ -102,7 +143,12 @@ def test_bert_masking_uses_the_tokenizer(tmp_path: Path) -> None:
     head, tail = tokenizer.token_to_id("ak"), tokenizer.token_to_id("##ak")
     prefix = write(tmp_path / "a", [[[head, tail, tail] * 5]] * 40, tokenizer, "sentences")
     for whole_word in (True, False):
-        settings = config(prefix, whole_word_masking=whole_word, masked_lm_probability=0.2)
+        settings = config(
+            prefix,
+            masking="whole_word" if whole_word else "token",
+            masked_lm_probability=0.2,
+            packing=False,
+        )
         batch = build_datasets(settings, "bert", tokenizer)[0].batch(np.arange(60))
         slots = batch.masked_weights > 0
         assert (slots.sum(axis=1) == 3).all(), "a fifth of fifteen pieces"
@@ -166,8 +212,8 @@ def test_documents_for_bert_are_refused_with_the_option(tmp_path: Path, sidecar:
 def test_documents_of_one_sentence_are_sentences_if_the_file_says_so(tmp_path: Path) -> None:
     documents = [[document[0]] for document in sentences(20)]
     prefix = write(tmp_path / "a", documents, wordpiece(), "sentences")
-    train, _, report = build_datasets(config(prefix), "bert", wordpiece())
-    assert report["train"]["single_sentence_samples"] == len(train)
+    _, _, report = build_datasets(config(prefix), "bert", wordpiece())
+    assert report["train"]["single_sentence_samples"] == report["train"]["samples"]
 
 
 def test_sentences_for_gpt_are_refused_with_the_option(tmp_path: Path) -> None:

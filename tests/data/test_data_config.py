@@ -15,7 +15,8 @@ def config(**changes: object) -> DataConfig:
 def test_defaults_are_those_of_bert() -> None:
     found = config()
     assert (found.sequence_length, found.split, found.masked_lm_probability) == (512, (0.95, 0.05, 0.0), 0.15)
-    assert found.whole_word_masking and not found.reset_at_document_end
+    assert found.masking == "whole_word" and not found.reset_at_document_end
+    assert (found.packing, found.max_samples_per_row, found.sentence_order) == (True, 16, "sop")
     with pytest.raises(dataclasses.FrozenInstanceError):
         found.seed = 2
 
@@ -37,6 +38,8 @@ def test_defaults_are_those_of_bert() -> None:
             {"short_sequence_probability": 1.5},
             r"data\.short_sequence_probability: expected 0 to 1, found 1\.5",
         ),
+        ({"max_samples_per_row": 0}, r"data\.max_samples_per_row: expected at least 1, found 0"),
+        ({"sentence_order": "nop"}, r"data\.sentence_order: expected sop, nsp or none, found nop"),
         ({"seed": -1}, r"data\.seed: .* found -1"),
     ],
 )

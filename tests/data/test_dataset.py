@@ -12,15 +12,23 @@ from megatron_bio.data.masking import Masking
 from megatron_bio.data.order import GlobalOrder, rows_of_evaluation, rows_of_step
 
 LENGTH = 32
+SLOTS = 4
 PAD, CLS, SEP, MASK = 0, 2, 3, 4
 
 
-def bert(source, documents, seed: int = 1, probability: float = 0.15) -> BertDataset:
+def bert(
+    source, documents, seed: int = 1, probability: float = 0.15, packing: bool = False, order: str = "sop"
+) -> BertDataset:
     recipe = BertRecipe(
         sequence_length=LENGTH,
         special=SpecialTokens(cls=CLS, sep=SEP, mask=MASK, pad=PAD),
-        masking=Masking.for_vocabulary(probability, MASK, [0, 1, 2, 3, 4], np.arange(200) >= 150, True),
+        masking=Masking.for_vocabulary(
+            probability, MASK, [0, 1, 2, 3, 4], np.arange(200) >= 150, "whole_word"
+        ),
         short_sequence_probability=0.1,
+        sentence_order=order,
+        packing=packing,
+        max_samples_per_row=SLOTS if packing else 1,
         seed=seed,
     )
     return BertDataset(source, documents, recipe)
@@ -41,11 +49,13 @@ def source(memory_source, random_documents):
     return memory_source(random_documents(60))
 
 
-@pytest.fixture(params=["bert", "gpt", "gpt-reset"])
+@pytest.fixture(params=["bert", "packed", "packed-nsp", "packed-none", "gpt", "gpt-reset"])
 def dataset(request, source):
     documents = np.arange(5, 55)
     if request.param == "bert":
         return bert(source, documents)
+    if request.param.startswith("packed"):
+        return bert(source, documents, packing=True, order=request.param[7:] or "sop")
     return gpt(source, documents, reset=request.param == "gpt-reset")
 
 
@@ -70,9 +80,10 @@ def test_shapes_and_types_are_those_of_the_legend(dataset) -> None:
     for batch in (dataset.batch(np.arange(6)), dataset.evaluation_batch(np.array([0, 1, 2, -1, -1, -1]))):
         for field in fields(batch):
             array = getattr(batch, field.name)
-            assert array.shape == ((6,) if field.name == "sample_ids" else (6, SHAPES[field.name])), (
-                field.name
-            )
+            width = SHAPES.get(field.name)
+            if width == 1 and batch.order_weights.shape[1] == SLOTS:
+                width = SLOTS
+            assert array.shape == ((6,) if field.name == "sample_ids" else (6, width)), field.name
             assert array.dtype == TYPES.get(field.name, np.int64), field.name
 
 
@@ -125,8 +136,9 @@ def test_seed_changes_the_batches(source) -> None:
         assert not np.array_equal(one.batch(np.arange(4)).tokens, two.batch(np.arange(4)).tokens)
 
 
-def test_an_epoch_of_bert_reads_every_token_once(source) -> None:
-    dataset = bert(source, np.arange(60))
+@pytest.mark.parametrize(("packing", "order"), [(False, "sop"), (True, "sop"), (True, "none")])
+def test_an_epoch_of_bert_reads_every_token_once(source, packing: bool, order: str) -> None:
+    dataset = bert(source, np.arange(60), packing=packing, order=order)
     for epoch in (0, 1):
         batch = dataset.batch(np.arange(epoch * len(dataset), (epoch + 1) * len(dataset)))
         tokens = batch.tokens.copy()
@@ -160,6 +172,48 @@ def test_bert_rows_obey_their_structure(source) -> None:
     assert batch.predicted == batch.masked_weights.sum()
     assert len(batch) == 100
     assert replace(batch, segment_ids=batch.segment_ids * 3).real_tokens == batch.real_tokens
+
+
+@pytest.mark.parametrize("order", ["sop", "nsp", "none"])
+def test_packed_rows_obey_their_structure(source, order: str) -> None:
+    dataset = bert(source, np.arange(60), packing=True, order=order)
+    batch = dataset.batch(np.arange(3 * len(dataset)))
+    several = 0
+    for row in range(len(batch)):
+        segments, tokens = batch.segment_ids[row], batch.tokens[row]
+        count = int(segments.max())
+        several += count > 1
+        real = int((segments > 0).sum())
+        assert (np.diff(segments[:real]) >= 0).all() and (segments[real:] == 0).all() and count <= SLOTS
+        for number in range(1, count + 1):
+            columns = np.flatnonzero(segments == number)
+            assert columns[0] == batch.cls_positions[row, number - 1] and tokens[columns[0]] == CLS
+            assert batch.position_ids[row, columns].tolist() == list(range(len(columns)))
+            assert tokens[columns[-1]] == SEP
+            separators = 2 if batch.order_weights[row, number - 1] else 1
+            assert (tokens[columns] == SEP).sum() == separators
+            assert batch.tokentype_ids[row, columns].any() == (separators == 2)
+        assert not batch.order_weights[row, count:].any() and not batch.cls_positions[row, count:].any()
+    assert several > 10
+    labels = batch.order_labels[batch.order_weights > 0]
+    assert labels.mean() == pytest.approx(0.5, abs=0.15) if order != "none" else not len(labels)
+
+
+@pytest.mark.parametrize("ranks", range(1, 9))
+def test_packed_rows_come_once_in_an_epoch_for_any_ranks_and_restarts(source, ranks: int) -> None:
+    dataset = bert(source, np.arange(60), packing=True)
+    global_batch_size, micro = 840, 1
+    epochs = -(-2 * len(dataset) // global_batch_size)
+    for resumed in range(epochs + 1):
+        read = np.empty(0, dtype=np.int64)
+        for step in range(resumed, epochs + 1):
+            parts = [rows_of_step(step, global_batch_size, ranks, rank, micro) for rank in range(ranks)]
+            read = np.concatenate([read, np.stack(parts, axis=1).reshape(-1)])
+        begin = resumed * global_batch_size
+        assert read.tolist() == list(range(begin, begin + len(read)))
+    for epoch in range(3):
+        _, rows = GlobalOrder(len(dataset), 1).locate(np.arange(len(dataset)) + epoch * len(dataset))
+        assert sorted(rows.tolist()) == list(range(len(dataset)))
 
 
 def test_samples_with_the_same_text_are_masked_differently(memory_source) -> None:

@@ -16,7 +16,9 @@ CONTINUATION = np.arange(VOCABULARY) >= 250
 
 
 def masking(probability: float = 0.15, whole_word: bool = True) -> Masking:
-    return Masking.for_vocabulary(probability, MASK, SPECIAL, CONTINUATION, whole_word)
+    return Masking.for_vocabulary(
+        probability, MASK, SPECIAL, CONTINUATION, "whole_word" if whole_word else "token"
+    )
 
 
 def random_rows(rows: int, length: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -206,4 +208,4 @@ def test_rows_without_text_predict_nothing() -> None:
 
 def test_a_vocabulary_of_special_tokens_is_refused() -> None:
     with pytest.raises(DataError, match="3 tokens are all special"):
-        Masking.for_vocabulary(0.15, 2, [0, 1, 2], np.zeros(3, dtype=bool), True)
+        Masking.for_vocabulary(0.15, 2, [0, 1, 2], np.zeros(3, dtype=bool))

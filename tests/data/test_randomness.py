@@ -41,6 +41,8 @@ def test_purposes_keep_their_numbers() -> None:
         ("MASK_KIND", 10),
         ("MASK_REPLACEMENT", 11),
         ("FINGERPRINT", 12),
+        ("ANOTHER_TEXT", 13),
+        ("MASK_LENGTH", 20),
     ]
 
 

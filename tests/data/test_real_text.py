@@ -10,11 +10,13 @@ import pytest
 
 from megatron_bio.config.data import DataConfig
 from megatron_bio.data.build import build_datasets
+from megatron_bio.data.packing import pack_rows
 from megatron_bio.tokens.indexed import IndexedReader, IndexedWriter
 from megatron_bio.tokens.sentences import split_sentences
 from megatron_bio.tokens.tokenizer import Tokenizer
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
+VOCABULARIES = ["bert-cased.txt", "biomedical-50k-uncased.txt"]
 TEXT = SHARED / "text" / "abstracts.jsonl.xz"
 VOCABULARY = SHARED / "vocab" / "bert-cased.txt"
 
@@ -56,7 +58,9 @@ def test_an_epoch_holds_every_token_of_the_abstracts(prefix: str, tokenizer: Tok
 
 
 def test_the_parts_of_a_row_are_neighbours_in_the_abstract(prefix: str, tokenizer: Tokenizer) -> None:
-    config = DataConfig(prefixes=[prefix], tokenizer="", split=(1.0, 0.0, 0.0), masked_lm_probability=0.001)
+    config = DataConfig(
+        prefixes=[prefix], tokenizer="", split=(1.0, 0.0, 0.0), masked_lm_probability=0.001, packing=False
+    )
     train, _, _ = build_datasets(config, "bert", tokenizer)
     batch = train.evaluation_batch(np.arange(20))
     corpus = IndexedReader(prefix).tokens.astype(np.int32).tobytes()
@@ -69,3 +73,28 @@ def test_the_parts_of_a_row_are_neighbours_in_the_abstract(prefix: str, tokenize
         if batch.order_labels[row, 0]:
             parts.reverse()
         assert np.concatenate(parts).astype(np.int32).tobytes() in corpus
+
+
+@pytest.mark.parametrize("vocabulary", VOCABULARIES)
+@pytest.mark.parametrize(("texts", "documents"), [("abstracts", 3000), ("pmc-open", 150)])
+def test_rows_of_512_are_full(texts: str, documents: int, vocabulary: str) -> None:
+    tokenizer = Tokenizer.load(SHARED / "vocab" / vocabulary, lowercase="uncased" in vocabulary)
+    lengths, bounds = [], [0]
+    with lzma.open(SHARED / "text" / f"{texts}.jsonl.xz", "rt") as lines:
+        for line in islice(lines, documents):
+            lengths += [
+                len(tokens) for tokens in tokenizer.encode_batch(split_sentences(json.loads(line)["text"]))
+            ]
+            bounds.append(len(lengths))
+    counts = pack_rows(
+        np.array(lengths, dtype=np.int32),
+        np.array(bounds),
+        np.arange(documents),
+        sequence_length=512,
+        max_samples_per_row=16,
+        paired=True,
+        short_sequence_probability=0.1,
+        seed=1,
+    ).counts
+    assert counts.tokens == sum(lengths)
+    assert counts.as_dict()["fill"] >= 0.97

@@ -35,7 +35,7 @@ MEGATRON_BERT = {
     "data.sequence_length": 512,
     "data.masked_lm_probability": 0.15,
     "data.short_sequence_probability": 0.1,
-    "data.whole_word_masking": True,
+    "data.masking": "whole_word",
     "data.split": (0.949, 0.05, 0.001),
     "optimizer.name": "adamw",
     "optimizer.lr": 1e-4,

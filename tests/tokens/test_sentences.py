@@ -58,6 +58,12 @@ Temperature was 37 degrees C.| Rats were warm.| It was 37°C.| Mice were cold.
 Compounds are known.| (+)-Pentazocine is one.| (±)-Pindolol is another.
 Cells (n = 5.0) in mm. were small.| Then large.
 Cheng et al. 2013 and cf. Brown agree; viz. Thermomyces.| It grew.
+The knock-out is viable.| beta2 (-/-) mice are small.| alpha3-deficient ones are not.| wt-VHL helped.
+Both were cloned.| mog-1 is one of them.| van der Hoeve syndrome is not.| von Brown agrees.
+The rats were in groups A and B.| RESULTS: Growth was slow.| CONCLUSION: They differ.
+See Brown (Hum. Mol. Genet. 4, 22) and Green (Nat. Genet. 5).| Both were in N. Engl. J. Med. then.
+All of them were well. (ABSTRACT TRUNCATED AT 250 WORDS)
+Pigs of type mab-3 grew.| They lived in a van. there was no more.
 """
 
 
