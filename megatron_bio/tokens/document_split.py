@@ -11,9 +11,8 @@ def part_of(identifier: str, fractions: Sequence[float], seed: int) -> int:
 
     No other document matters, so a corpus that grows moves none, and equal ids come together.
     """
-    digest = hashlib.blake2b(
-        identifier.encode(), digest_size=8, key=str(seed).encode(), person=b"token-split"
-    ).digest()
+    name = f"{seed} {identifier}".encode()
+    digest = hashlib.blake2b(name, digest_size=8, person=b"token-split").digest()
     draw = int.from_bytes(digest, "big") / 2**64
     total = 0.0
     for part, fraction in enumerate(fractions):

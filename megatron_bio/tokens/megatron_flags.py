@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from megatron_bio.config.errors import UserError
+from megatron_bio.config.errors import REFUSALS, UserError
 from megatron_bio.config.tokens import MergeOptions, PreprocessOptions
 from megatron_bio.tokens.errors import PreprocessError, TokenDataError
 from megatron_bio.tokens.merge import merge
@@ -128,6 +128,11 @@ def _guarded(program: str, work: Callable[[], None]) -> int:
     try:
         work()
     except UserError as error:
+        print(f"{program}: error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if error.errno not in REFUSALS:
+            raise
         print(f"{program}: error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -30,6 +30,8 @@ DOUBTFUL_UNKNOWN_FRACTION = 0.05
 SAVE_SECONDS = 15.0
 """The most work that a kill can cost."""
 STEM = "tokens"
+SHOWN_KEYS = 100
+"""Keys of documents are only kept for a message, and there may be any number of them."""
 
 
 class NothingToWriteError(PreprocessError):
@@ -50,7 +52,7 @@ def preprocess(options: PreprocessOptions) -> None:
     run: _Run | None = None
     with WorkFolder.locked_beside(options.output, options.resume) as work:
         state = State.read(work.path)
-        if not _is_ready(state, job):
+        if not _is_ready(state, job, work.path):
             run = _Run.start(job, work.path, state)
             with _kept_if_useful(work, run):
                 run.encode()
@@ -64,13 +66,17 @@ def preprocess(options: PreprocessOptions) -> None:
         _report_speed(options, run, time.perf_counter() - started)
 
 
-def _is_ready(state: State | None, job: PreprocessJob) -> bool:
+def _is_ready(state: State | None, job: PreprocessJob, folder: Path) -> bool:
     """Whether an earlier run of the same command wrote all and was killed while it gave the files their names."""
     return (
         state is not None
         and bool(state.renames)
         and state.made_from == job.made_from
         and state.files == job.files
+        and all(
+            (folder / source).exists() or (job.options.output.parent / target).exists()
+            for source, target in state.renames
+        )
     )
 
 
@@ -180,7 +186,8 @@ class _Run:
             self.documents += len(documents.sequences_per_document)
         place.lines = block.block_end
         place.keys_used |= block.keys_used
-        place.keys_found |= block.keys_found
+        if len(place.keys_found) < SHOWN_KEYS:
+            place.keys_found |= block.keys_found
         self.text_bytes += block.text_bytes
         # In one step, since Ctrl-C may come before any: the place is saved then, and must be that of whole blocks.
         self.place = place

@@ -33,6 +33,10 @@ class PreprocessJob:
     def of(cls, options: PreprocessOptions) -> Self:
         """Load the tokenizer and look for the inputs; raises UserError for any that cannot be used."""
         tokenizer = Tokenizer.load(options.tokenizer, options.lowercase)
+        if options.lowercase is not None and tokenizer.kind != "wordpiece":
+            raise PreprocessError(
+                f"--lowercase: {options.tokenizer} is a {tokenizer.kind} tokenizer, which keeps the case. Leave --lowercase out."
+            )
         inputs = find_inputs(options.inputs, bool(options.split))
         if options.split:
             suffixes = {part: f"_{PARTS[part]}" for part, share in enumerate(options.split) if share > 0}

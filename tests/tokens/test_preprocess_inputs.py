@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
+from tokenizers import pre_tokenizers
 
 from megatron_bio.config.build import BuildCorpusOptions
 from megatron_bio.config.errors import ConfigurationError, UserError
@@ -22,6 +23,8 @@ from megatron_bio.tokens.indexed import IndexedReader
 from megatron_bio.tokens.preprocess import preprocess
 from megatron_bio.tokens.sidecar import Sidecar
 from megatron_bio.tokens.tokenizer import Tokenizer
+from megatron_bio.tokens.tokenizer_files import build_byte_level
+from megatron_bio.tokens.tokenizer_folder import write_tokenizer_folder
 
 PARTS = ("train", "validation", "test")
 
@@ -287,6 +290,44 @@ def test_without_resume_nothing_is_taken(
     preprocess(replace(options, resume=False))
     assert capsys.readouterr().err == ""
     assert manifest(options.output).documents == 101
+
+
+def test_finished_files_without_names_are_given_them(
+    options: PreprocessOptions, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As after a kill before the renames, or behind them when the outputs were then removed."""
+
+    def killed(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(preprocessing, "_publish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            preprocess(options)
+    unchanged = preprocessing.encode_in_order
+    monkeypatch.setattr(preprocessing, "encode_in_order", killed)
+    preprocess(options)
+    assert manifest(options.output).documents == 100
+    assert not Path(f"{options.output}.unfinished").exists()
+    assert "documents/s" not in capsys.readouterr().out
+    monkeypatch.setattr(preprocessing, "encode_in_order", unchanged)
+    with monkeypatch.context() as patched:
+        patched.setattr(preprocessing.WorkFolder, "remove", killed)
+        with pytest.raises(KeyboardInterrupt):
+            preprocess(options)
+    Path(f"{options.output}.bin").unlink()
+    preprocess(options)
+    assert IndexedReader(options.output).document_count == 100
+
+
+def test_case_of_a_tokenizer_without_one(options: PreprocessOptions, tmp_path: Path) -> None:
+    pieces = [*sorted(pre_tokenizers.ByteLevel.alphabet()), "<|endoftext|>"]
+    core = build_byte_level(
+        {piece: number for number, piece in enumerate(pieces)}, [], add_prefix_space=False
+    )
+    write_tokenizer_folder(tmp_path / "bpe", core)
+    with pytest.raises(PreprocessError, match=r"--lowercase: .* is a bpe tokenizer"):
+        preprocess(replace(options, tokenizer=tmp_path / "bpe", lowercase=True))
 
 
 def test_a_full_disk_in_the_middle_loses_nothing_that_was_saved(
