@@ -17,11 +17,10 @@ from megatron_bio.corpus.progress import byte_progress
 from megatron_bio.corpus.work_folder import LOCK, WorkFolder
 from megatron_bio.tokens.document_lines import read_line_blocks
 from megatron_bio.tokens.encoding import EncodedBlock
-from megatron_bio.tokens.errors import PreprocessError
 from megatron_bio.tokens.growing_tokens import GrowingTokens
 from megatron_bio.tokens.indexed import data_path, index_path
 from megatron_bio.tokens.pending_files import explain_failure, sync_folder
-from megatron_bio.tokens.preprocess_job import PreprocessJob
+from megatron_bio.tokens.preprocess_job import NothingToWriteError, PreprocessJob
 from megatron_bio.tokens.sidecar import Sidecar, sidecar_path
 from megatron_bio.tokens.unfinished import PartProgress, Progress, State
 from megatron_bio.tokens.workers import encode_in_order
@@ -32,10 +31,6 @@ SAVE_SECONDS = 15.0
 STEM = "tokens"
 SHOWN_KEYS = 100
 """Keys of documents are only kept for a message, and there may be any number of them."""
-
-
-class NothingToWriteError(PreprocessError):
-    """The same inputs with the same options cannot do better."""
 
 
 def preprocess(options: PreprocessOptions) -> None:

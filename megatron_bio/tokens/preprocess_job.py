@@ -17,6 +17,10 @@ from megatron_bio.tokens.tokenizer import Tokenizer
 from megatron_bio.tokens.unfinished import PartProgress, Progress
 
 
+class NothingToWriteError(PreprocessError):
+    """The same inputs with the same options cannot do better."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PreprocessJob:
     """Inputs, encoder and outputs, found and checked."""
@@ -80,10 +84,10 @@ class PreprocessJob:
         )
 
     def check_keys(self, progress: Progress) -> None:
-        """Raise PreprocessError if no document has any of the keys, or one that was asked for by name."""
+        """Raise NothingToWriteError if no document has any of the keys, or one that was asked for by name."""
         missing = [key for key in self.encoder.keys if key not in progress.keys_used]
         if missing and (self.encoder.keys != DOCUMENT_KEYS or len(missing) == len(DOCUMENT_KEYS)):
-            raise PreprocessError(
+            raise NothingToWriteError(
                 f"--keys: expected documents with text under {', '.join(missing)}, found none in "
                 f"{', '.join(self.options.inputs)}, only the keys {', '.join(sorted(progress.keys_found)) or '(none)'}. Give "
                 f"those of them whose texts shall become tokens."

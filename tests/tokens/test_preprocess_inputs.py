@@ -87,6 +87,7 @@ def test_keys(options: PreprocessOptions, tmp_path: Path) -> None:
         preprocess(replace(options, keys=["note", "abstract"]))
     with pytest.raises(PreprocessError, match=r"text under absent, found none"):
         preprocess(replace(options, keys=["absent"]))
+    assert not Path(f"{options.output}.unfinished").exists()
     with pytest.raises(CorpusError, match=r"n\.jsonl: .*line 1: expected a string under 'note', found 3"):
         preprocess(replace(options, inputs=[write_lines(tmp_path / "n.jsonl", [{"note": 3}])]))
 
