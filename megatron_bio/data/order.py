@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.data.randomness import Purpose, Word, hash_words
+from megatron_bio.native import compiled
 
 _ROUNDS = 8
 _BLOCK = 1 << 20
@@ -26,7 +27,7 @@ class Permutation:
 
     An index is a cell (row, column) of a grid of ceil(sqrt(size)) rows; each round shifts the row by a hash of the
     column or the column by a hash of the row, which is invertible whatever the hash. The at most sqrt(size) cells
-    beyond the end are walked through until the network returns below size.
+    beyond the end are walked through until the network returns below size. `csrc/permutation.cpp` does the same.
     """
 
     size: int
@@ -40,6 +41,9 @@ class Permutation:
 
     def all(self) -> NDArray[np.int64]:
         """Return the images of 0 ... size - 1."""
+        if compiled is not None and self.size:
+            images: NDArray[np.int64] = compiled.permutation(self.size, self.seed, self.purpose, self.epoch)
+            return images
         result = np.empty(self.size, dtype=np.int64)
         for start in range(0, self.size, _BLOCK):
             stop = min(start + _BLOCK, self.size)
@@ -56,8 +60,13 @@ def permuted(
     """
     indices = np.asarray(indices, dtype=np.int64)
     assert size > 0 and (indices >= 0).all() and (indices < size).all(), f"indices outside 0 ... {size - 1}"
-    images = indices.reshape(-1).copy()
     epochs = np.broadcast_to(np.asarray(epochs, dtype=np.int64), indices.shape).reshape(-1)
+    if compiled is not None:
+        found: NDArray[np.int64] = compiled.permuted(
+            np.ascontiguousarray(indices.reshape(-1)), size, seed, purpose, np.ascontiguousarray(epochs)
+        )
+        return found.reshape(indices.shape)
+    images = indices.reshape(-1).copy()
     outside = np.arange(images.size)
     while outside.size:
         images[outside] = _feistel(images[outside], size, seed, purpose, epochs[outside])
@@ -78,7 +87,9 @@ def _feistel(
 
 
 def _below(size: int, *words: Word) -> NDArray[np.int64]:
-    return (hash_words(*words) % np.uint64(size)).astype(np.int64)
+    """Return numbers below `size`, which is below 2^32: the upper half of the hash as a fraction of it."""
+    high = hash_words(*words) >> np.uint64(32)
+    return ((high * np.uint64(size)) >> np.uint64(32)).astype(np.int64)
 
 
 @dataclass(frozen=True)

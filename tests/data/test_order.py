@@ -13,9 +13,10 @@ from megatron_bio.data.order import (
     rows_of_step,
 )
 from megatron_bio.data.randomness import Purpose
+from megatron_bio.native import compiled
 
-GOLDEN_ORDER_OF_TEN = [7, 4, 8, 1, 0, 3, 2, 6, 9, 5]
-GOLDEN_FAR_IMAGES = [560748312051, 761089610942]
+GOLDEN_ORDER_OF_TEN = [7, 5, 4, 3, 1, 8, 2, 0, 9, 6]
+GOLDEN_FAR_IMAGES = [338288671948, 277091169509]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 7, 10, 16, 17, 99, 100, 101, 1023, 4097])
@@ -31,6 +32,7 @@ def test_permutation_at_any_index_equals_the_whole() -> None:
 
 def test_whole_permutation_is_made_of_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = Permutation(1000, 3, 1).all()
+    monkeypatch.setattr("megatron_bio.data.order.compiled", None)
     monkeypatch.setattr("megatron_bio.data.order._BLOCK", 64)
     assert Permutation(1000, 3, 1).all().tolist() == whole.tolist()
 
@@ -124,3 +126,25 @@ def test_evaluation_reads_every_sample_once_with_equal_counts(samples: int) -> N
     in_order = np.stack(ranks, axis=1).reshape(-1).tolist()
     assert in_order[:samples] == list(range(samples))
     assert set(in_order[samples:]) <= {EMPTY_ROW} and len(in_order) - samples < 6
+
+
+@pytest.mark.skipif(compiled is None, reason="the compiled parts were not built")
+@pytest.mark.parametrize("size", [1, 2, 3, 17, 1000, 2**31 + 11, 10**12, 2**62])
+def test_compiled_order_is_the_defined_one(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    indices = np.unique(np.array([0, 1, size // 3, size // 2, size - 1]) % size)
+    epochs = np.arange(len(indices)) * 3
+    fast = permuted(indices, size, 2**63 - 1, Purpose.SAMPLE_ORDER, epochs)
+    monkeypatch.setattr("megatron_bio.data.order.compiled", None)
+    assert permuted(indices, size, 2**63 - 1, Purpose.SAMPLE_ORDER, epochs).tolist() == fast.tolist()
+
+
+@pytest.mark.skipif(compiled is None, reason="the compiled parts were not built")
+def test_compiled_order_refuses_what_is_outside() -> None:
+    zero = np.zeros(1, dtype=np.int64)
+    for wrong in (-1, 5):
+        with pytest.raises(IndexError, match=r"outside 0 \.\.\. 4"):
+            compiled.permuted(zero + wrong, 5, 1, 4, zero)
+    with pytest.raises(ValueError, match="expected 1 to 2\\^62"):
+        compiled.permutation(0, 1, 4, 0)
+    with pytest.raises(ValueError, match="equally long"):
+        compiled.permuted(zero, 5, 1, 4, np.zeros(2, dtype=np.int64))

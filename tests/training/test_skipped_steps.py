@@ -1,6 +1,7 @@
 """Steps whose gradients are not finite: skipped and counted, and after too many in a row the run ends with a diagnosis."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from megatron_bio.checkpoint.find import resolve_checkpoint
 from megatron_bio.checkpoint.load import read_info
 from megatron_bio.checkpoint.manifest import file_entry
+from megatron_bio.cli import main
 from megatron_bio.config.parallel import ParallelConfig
 from megatron_bio.config.pretrain import PretrainConfig
 from megatron_bio.config.training import OptimizerConfig
@@ -143,9 +145,9 @@ def test_the_documented_way_to_look_at_a_sample(
 ) -> None:
     pool.run(train, 1, config(folder, "bert", "looked", stop_at_step=1), 1)
     text = (Path(__file__).parents[2] / "docs/training.md").read_text(encoding="utf-8")
-    program = text.partition("```python\n")[2].partition("```")[0]
-    exec(program.replace("runs/first", str(folder / "looked")), {})
-    assert len(capsys.readouterr().out.split()) > 3
+    (command,) = re.findall(r"^    megatron-bio (inspect runs/first .*)$", text, re.M)
+    assert main(command.replace("runs/first", str(folder / "looked")).split()) == 0
+    assert "row 42" in capsys.readouterr().out
 
 
 def test_counting() -> None:
