@@ -122,6 +122,7 @@ def test_manifests_are_joined(tmp_path: Path, wordpiece: Path) -> None:
     assert Sidecar.read(tmp_path / "all") is None
 
 
+@pytest.mark.filterwarnings("ignore:.*capitals:megatron_bio.tokens.errors.TokenizerWarning")
 def test_other_tokenizers_and_kinds_are_refused(tmp_path: Path, wordpiece: Path) -> None:
     prepared(tmp_path, "a", wordpiece)
     prepared(tmp_path, "b", wordpiece, split_sentences=False, append_eod=False)
