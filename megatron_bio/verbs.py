@@ -162,11 +162,30 @@ STAGES = (
         summary="documents to token data (.bin and .idx), what training reads",
         description=(
             "Turns documents into token ids in Megatron's format: PREFIX.bin, PREFIX.idx and PREFIX.json. For BERT one\n"
-            "sequence per sentence, for GPT one per document."
+            "sequence per sentence, for GPT one per document. Killed at any moment, the same command goes on where it was.\n"
+            "docs/preprocess.md has the rest."
         ),
         examples=(
-            "megatron-bio preprocess --inputs corpus/pubmed.jsonl.zst --tokenizer tokenizer --output tokens/pubmed",
+            "megatron-bio preprocess corpus/pubmed.jsonl.zst --tokenizer tokenizer --output tokens/pubmed --workers 8",
+            "megatron-bio preprocess corpus/built --tokenizer tokenizer --output tokens/built --workers 8",
+            "megatron-bio preprocess notes.jsonl --keys note --split 0.9 0.05 0.05 --tokenizer tokenizer --output tokens/notes",
         ),
+        positional="inputs",
+    ),
+    Verb(
+        name="merge",
+        options="megatron_bio.config.tokens:MergeOptions",
+        function="megatron_bio.tokens.merge:merge",
+        summary="several token data to one",
+        description=(
+            "Joins token data, of this library or of Megatron-LM, document after document. Data of different tokenizers are\n"
+            "refused. Memory does not grow with their size."
+        ),
+        examples=(
+            "megatron-bio merge tokens/pubmed tokens/pmc --output tokens/all",
+            "megatron-bio merge 'tokens/part*.idx' --output tokens/all",
+        ),
+        positional="inputs",
     ),
     Verb(
         name="pretrain",

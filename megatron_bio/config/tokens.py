@@ -1,5 +1,6 @@
 """Options of the verbs that train vocabularies and turn documents into tokens."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -11,6 +12,8 @@ LARGEST_VOCABULARY = 1_000_000
 USUAL_SIZE = {"wordpiece": 30_000, "bpe": 28_896}
 MOST_WORKERS = 512
 TOKEN_SUFFIXES = (".bin", ".idx", ".json")
+DOCUMENT_KEYS = ("title", "text")
+SPLIT_PARTS = 3
 
 
 def _biomedical_words() -> list[str]:
@@ -122,17 +125,29 @@ class PreprocessOptions:
     """Documents and a tokenizer in; out token data (.bin, .idx, .json) to pretrain on, in one pass."""
 
     inputs: list[str]
-    """Documents files (JSONL, plain or compressed) or glob patterns; the token data keep their order."""
+    """Documents files (JSONL, plain or compressed), glob patterns, or folders of corpus build; the token data keep their
+    order. A whole corpus gives OUTPUT_train, OUTPUT_validation and OUTPUT_test."""
     tokenizer: Path
     """Tokenizer folder, or a WordPiece vocabulary file."""
     output: Path
     """Path of the token data without .bin, .idx and .json; earlier files are replaced when all is done."""
+    keys: list[str] = field(default_factory=lambda: list(DOCUMENT_KEYS))
+    """Keys of a document whose texts become its tokens, in this order. What is under title is one sentence or line."""
     split_sentences: bool | None = None
     """One sequence per sentence, as BERT needs it, instead of one per document; by default true for wordpiece only."""
     append_eod: bool | None = None
     """Put the end-of-document token after each document; by default true where sentences are not split."""
+    lowercase: bool | None = None
+    """wordpiece: lower-case the text and strip its accents, or not; by default as the tokenizer's files say."""
+    split: list[float] = field(default_factory=list)
+    """Shares of documents for train, validation and test, as 0.9 0.05 0.05: three token data, OUTPUT_train and so on,
+    drawn by a hash of the id, so a growing corpus moves no document. By default one for all."""
+    seed: int = 1
+    """Another seed draws another split."""
     workers: int = 1
     """Processes that tokenise; the output does not depend on their number. 1 works in this process."""
+    resume: bool = True
+    """Go on with what a killed run of the same command left in OUTPUT.unfinished; false throws it away."""
     progress: bool = True
     """Show the progress on stderr when stderr is a terminal."""
 
@@ -143,11 +158,44 @@ class PreprocessOptions:
             raise ConfigurationError(
                 f"--workers: expected 1 to {MOST_WORKERS} processes, found {self.workers}. Take the number of cores."
             )
-        if self.output.suffix in TOKEN_SUFFIXES or not self.output.name:
+        _check_output(self.output)
+        if not self.keys or not all(self.keys) or len(set(self.keys)) != len(self.keys):
+            raise ConfigurationError(f"--keys: expected different keys of a document, found {self.keys}.")
+        if self.split and (
+            len(self.split) != SPLIT_PARTS
+            or not all(share >= 0 for share in self.split)
+            or not self._adds_up()
+        ):
             raise ConfigurationError(
-                f"--output: expected a path without {', '.join(TOKEN_SUFFIXES)}, which are added to it, found "
-                f"'{self.output}'. Write for example --output tokens/pubmed."
+                f"--split: expected three shares from 0 to 1 with the sum 1, for train, validation and test, found "
+                f"{self.split}. Write for example --split 0.9 0.05 0.05."
             )
+
+    def _adds_up(self) -> bool:
+        return math.isclose(sum(self.split), 1, abs_tol=1e-9)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergeOptions:
+    """Several token data in, one out: their documents in the order of the inputs."""
+
+    inputs: list[str]
+    """Prefixes of token data (or their .idx files), of this library or of Megatron-LM, or glob patterns of .idx files."""
+    output: Path
+    """Path of the token data without .bin, .idx and .json; earlier files are replaced when all is done."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot work, before any file is opened."""
+        _check_inputs(self.inputs)
+        _check_output(self.output)
+
+
+def _check_output(output: Path) -> None:
+    if output.suffix in TOKEN_SUFFIXES or not output.name:
+        raise ConfigurationError(
+            f"--output: expected a path without {', '.join(TOKEN_SUFFIXES)}, which are added to it, found "
+            f"'{output}'. Write for example --output tokens/pubmed."
+        )
 
 
 def _check_inputs(inputs: list[str]) -> None:

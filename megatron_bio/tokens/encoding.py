@@ -1,37 +1,28 @@
-"""Documents → token ids: cutting them into batches, and what is done with one batch."""
+"""Documents → token ids: what is done with one block of lines, in this process or in a worker."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
 
-from megatron_bio.corpus.document import Document
+from megatron_bio.tokens.document_lines import LineBlock
+from megatron_bio.tokens.document_split import part_of
+from megatron_bio.tokens.document_texts import TITLE_KEY, parse_texts
 from megatron_bio.tokens.indexed import Tokens, token_dtype
 from megatron_bio.tokens.sentences import split_sentences
 from megatron_bio.tokens.tokenizer import Tokenizer
 
 EMPTY_DOCUMENT = "empty document"
+NO_KEY = "document without any of the keys"
 NO_TOKENS = "document without tokens"
 EMPTY_SENTENCE = "sentence without tokens"
-BATCH_CHARACTERS = 1 << 20
-BATCH_DOCUMENTS = 1 << 12
 
 
 @dataclass(frozen=True, kw_only=True)
-class Batch:
-    """Consecutive documents."""
-
-    texts: list[tuple[str, str]]
-    """Title and text of each."""
-    place: str
-    """Which documents these are, for messages."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EncodedBatch:
-    """The tokens of a batch, with what is needed to cut and count them."""
+class EncodedDocuments:
+    """The tokens of consecutive documents of one output."""
 
     tokens: Tokens
     """Sequences back to back [sum of lengths], in the dtype of the files."""
@@ -41,10 +32,28 @@ class EncodedBatch:
     """[documents], all above 0."""
     unknown_tokens: int
     """Number of [UNK] in `tokens`."""
-    text_bytes: int
-    """UTF-8 bytes of title and text of all documents, skipped ones included."""
     skipped: Counter[str]
     """What was left out, by reason."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodedBlock:
+    """What came of a block of lines."""
+
+    block_file: int
+    """Number of the file."""
+    block_end: int
+    """Number of the last line, from 1."""
+    read_bytes: int
+    """How much of the file on disk was read for it."""
+    parts: dict[int, EncodedDocuments]
+    """By number of the output, ascending."""
+    text_bytes: int
+    """UTF-8 bytes of the texts of all documents, skipped ones included."""
+    keys_used: frozenset[str]
+    """Which of the keys some document had."""
+    keys_found: frozenset[str]
+    """All keys of all documents."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +66,42 @@ class Encoder:
     """One sequence per sentence, instead of one per document."""
     eod: int | None
     """Id to put after the last sequence of each document."""
+    keys: tuple[str, ...] = ("title", "text")
+    """Where the texts of a document stand."""
+    fractions: tuple[float, ...] = ()
+    """Shares of train, validation and test, drawn by id; empty for one output, or the one that the block names."""
+    seed: int = 1
+    """Of the draw."""
 
-    def encode(self, batch: Batch) -> EncodedBatch:
-        """Tokenise a batch. Each document is encoded by itself, so the batches make no difference."""
-        sequences = [self._sequences(title, text) for title, text in batch.texts]
+    def encode(self, block: LineBlock) -> EncodedBlock:
+        """Parse and tokenise a block. Each document is encoded by itself, so the blocks make no difference."""
+        by_part: dict[int, list[dict[str, str]]] = {}
+        found: set[str] = set()
+        used: set[str] = set()
+        text_bytes = 0
+        for number, line in enumerate(block.lines, start=block.first_line):
+            if line.isspace():
+                continue
+            document = parse_texts(block.path, number, line, self.keys)
+            found.update(document.keys)
+            used.update(document.texts)
+            text_bytes += sum(len(text.encode()) for text in document.texts.values())
+            part = part_of(document.id, self.fractions, self.seed) if self.fractions else block.part
+            by_part.setdefault(part, []).append(document.texts)
+        return EncodedBlock(
+            block_file=block.file,
+            block_end=block.last_line,
+            read_bytes=block.read_bytes,
+            parts={part: self.encode_texts(by_part[part]) for part in sorted(by_part)},
+            text_bytes=text_bytes,
+            keys_used=frozenset(used),
+            keys_found=frozenset(found),
+        )
+
+    def encode_texts(self, documents: Iterable[dict[str, str]]) -> EncodedDocuments:
+        """Tokenise documents given by their texts by key."""
+        documents = list(documents)
+        sequences = [self._sequences(texts) for texts in documents]
         kept = [document for document in sequences if document]
         tokens, lengths = self.tokenizer.encode_joined(list(chain.from_iterable(kept)))
         unknown = (
@@ -70,9 +111,11 @@ class Encoder:
         per_document = np.bincount(owners[lengths > 0], minlength=len(kept))
         without_tokens = per_document == 0
         empty_sentences = np.count_nonzero((lengths == 0) & ~without_tokens[owners])
+        without_key = sum(not texts for texts in documents)
         skipped = Counter(
             {
-                EMPTY_DOCUMENT: len(sequences) - len(kept),
+                f"{NO_KEY} {', '.join(self.keys)}": without_key,
+                EMPTY_DOCUMENT: len(sequences) - len(kept) - without_key,
                 NO_TOKENS: int(np.count_nonzero(without_tokens)),
                 EMPTY_SENTENCE: int(empty_sentences),
             }
@@ -82,35 +125,24 @@ class Encoder:
             last = np.cumsum(per_document) - 1
             tokens = np.insert(tokens, np.cumsum(lengths)[last], self.eod)
             lengths[last] += 1
-        return EncodedBatch(
+        return EncodedDocuments(
             tokens=tokens.astype(token_dtype(self.tokenizer.vocab_size)),
             lengths=lengths,
             sequences_per_document=per_document,
             unknown_tokens=unknown,
-            text_bytes=sum(len(title.encode()) + len(text.encode()) for title, text in batch.texts),
             skipped=+skipped,
         )
 
-    def _sequences(self, title: str, text: str) -> list[str]:
+    def _sequences(self, texts: dict[str, str]) -> list[str]:
         """The texts to tokenise, none of them blank; the title is the first sentence, or the first line."""
-        title = title.strip()
         if self.split:
-            return ([title] if title else []) + split_sentences(text)
-        whole = f"{title}\n{text}".strip()
+            sentences: list[str] = []
+            for key, text in texts.items():
+                if key != TITLE_KEY:
+                    sentences += split_sentences(text)
+                elif title := text.strip():
+                    sentences.append(title)
+            return sentences
+        parts = [text.strip() if key == TITLE_KEY else text for key, text in texts.items()]
+        whole = "\n".join(part for part in parts if part).strip()
         return [whole] if whole else []
-
-
-def batches(documents: Iterable[Document]) -> Iterator[Batch]:
-    """Cut a stream of documents into batches of about a million characters."""
-    texts: list[tuple[str, str]] = []
-    characters = 0
-    first = ""
-    for document in documents:
-        first = first or document.id
-        texts.append((document.title, document.text))
-        characters += len(document.title) + len(document.text)
-        if characters >= BATCH_CHARACTERS or len(texts) >= BATCH_DOCUMENTS:
-            yield Batch(texts=texts, place=f"documents {first} to {document.id}")
-            texts, characters, first = [], 0, ""
-    if texts:
-        yield Batch(texts=texts, place=f"documents {first} to {document.id}")

@@ -18,6 +18,7 @@ Source: megatron/core/datasets/indexed_dataset.py of Megatron-LM (core 0.16), wh
 
 import struct
 from array import array
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -44,6 +45,30 @@ Tokens: TypeAlias = NDArray[np.integer[Any]]
 def token_dtype(vocab_size: int) -> np.dtype[np.integer[Any]]:
     """The dtype that Megatron picks: uint16 below 65,500 tokens in the vocabulary, otherwise int32."""
     return np.dtype("<u2" if vocab_size < SMALLEST_VOCABULARY_FOR_INT32 else "<i4")
+
+
+def write_index(
+    write: Callable[[bytes], object],
+    dtype: np.dtype[np.integer[Any]],
+    counts: tuple[int, int],
+    lengths: Callable[[], Iterable[Tokens]],
+    document_indices: Iterable[Tokens],
+) -> None:
+    """Give `write` the content of an .idx file piece by piece, from pieces of its arrays, in constant memory.
+
+    `counts` are S and D. `lengths` is called twice, since the pointers are made from the lengths.
+    """
+    code = next(code for code, name in TOKEN_DTYPES.items() if np.dtype(name) == dtype)
+    write(HEADER.pack(MAGIC, VERSION, code, *counts))
+    for piece in lengths():
+        write(piece.astype("<i4").tobytes())
+    position = 0
+    for piece in lengths():
+        ends = position + np.cumsum(piece, dtype=np.int64) * dtype.itemsize
+        write(np.concatenate(([position], ends[:-1])).astype("<i8").tobytes())
+        position = int(ends[-1])
+    for piece in document_indices:
+        write(piece.astype("<i8").tobytes())
 
 
 def data_path(prefix: Path) -> Path:
@@ -134,17 +159,15 @@ class IndexedWriter:
             )
         index = PendingFile(index_path(self.prefix))
         self._files.append(index)
-        code = next(code for code, name in TOKEN_DTYPES.items() if np.dtype(name) == self.dtype)
-        index.write(HEADER.pack(MAGIC, VERSION, code, sequences, len(self._document_ends)))
         lengths = np.frombuffer(self._lengths, dtype=np.intc)
-        for start in range(0, sequences, CHUNK):
-            index.write(lengths[start : start + CHUNK].astype("<i4").tobytes())
-        position = 0
-        for start in range(0, sequences, CHUNK):
-            ends = position + np.cumsum(lengths[start : start + CHUNK], dtype=np.int64) * self.dtype.itemsize
-            index.write(np.concatenate(([position], ends[:-1])).astype("<i8").tobytes())
-            position = int(ends[-1])
-        index.write(np.frombuffer(self._document_ends, dtype=np.int64).astype("<i8").tobytes())
+        ends = np.frombuffer(self._document_ends, dtype=np.int64)
+        write_index(
+            index.write,
+            self.dtype,
+            (sequences, len(ends)),
+            lambda: (lengths[start : start + CHUNK] for start in range(0, sequences, CHUNK)),
+            [ends],
+        )
         self._finished = True
         return {"bin": self._data.finish(), "idx": index.finish()}
 
@@ -178,6 +201,7 @@ class IndexedReader:
         self.document_indices: NDArray[np.int64] = np.frombuffer(
             index, "<i8", documents, HEADER.size + 12 * sequences
         )
+        self.has_modes = sequences > 0 and len(index) == HEADER.size + 13 * sequences + 8 * documents
         data = _map_file(data_path(self.prefix))
         self._check_ends(len(data))
         self._tokens: Tokens = np.frombuffer(data, self.dtype)

@@ -31,20 +31,20 @@ class PendingFile:
         self._temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
         self._hash = hashlib.sha256()
         self._size = 0
-        with _explain_failure(path):
+        with explain_failure(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._stream = self._temporary.open("xb")
 
     def write(self, data: bytes | memoryview) -> None:
         """Append bytes."""
-        with _explain_failure(self.path):
+        with explain_failure(self.path):
             self._stream.write(data)
         self._hash.update(data)
         self._size += len(data)
 
     def finish(self) -> FileDigest:
         """Bring everything to the disk and close; the file keeps its temporary name."""
-        with _explain_failure(self.path):
+        with explain_failure(self.path):
             self._stream.flush()
             os.fsync(self._stream.fileno())
             self._stream.close()
@@ -53,7 +53,7 @@ class PendingFile:
     def publish(self) -> None:
         """Take the final name, in place of an earlier file."""
         assert self._stream.closed, "a file is published only after finish()"
-        with _explain_failure(self.path):
+        with explain_failure(self.path):
             self._temporary.replace(self.path)
 
     def discard(self) -> None:
@@ -69,7 +69,7 @@ def publish_in_order(files: Iterable[PendingFile]) -> None:
         file.publish()
         folders[file.path.parent] = file.path
     for folder, path in folders.items():
-        with _explain_failure(path):
+        with explain_failure(path):
             sync_folder(folder)
 
 
@@ -83,7 +83,8 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _explain_failure(path: Path) -> Iterator[None]:
+def explain_failure(path: Path) -> Iterator[None]:
+    """What the disk refuses becomes a TokenDataError that names the file."""
     try:
         yield
     except OSError as error:

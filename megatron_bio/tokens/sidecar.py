@@ -4,11 +4,12 @@ It is renamed last and holds the sizes and checksums of the other two, so that f
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal, Self
 
+from megatron_bio import __version__
 from megatron_bio.tokens.errors import TokenDataError
 from megatron_bio.tokens.indexed import CHUNK, IndexedReader, data_path, index_path
 from megatron_bio.tokens.pending_files import FileDigest
@@ -45,6 +46,14 @@ class Sidecar:
     """Documents left out, by reason."""
     files: Mapping[str, FileDigest]
     """Size and SHA-256 of the files, by "bin" and "idx"."""
+    lowercase: bool | None = None
+    """Whether the tokenizer lower-cases text; None where that is not known."""
+    options: Mapping[str, object] = field(default_factory=dict)
+    """The options that decide what is in the data."""
+    inputs: Sequence[Mapping[str, object]] = ()
+    """What was read, in order: {"file": path as it was given, "bytes": its size}."""
+    version: str = __version__
+    """The version of this library."""
 
     def to_json(self) -> bytes:
         """The content of the file."""
@@ -56,7 +65,7 @@ class Sidecar:
         path = sidecar_path(prefix)
         try:
             content = json.loads(path.read_bytes())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError) as error:
             raise TokenDataError(
@@ -66,7 +75,7 @@ class Sidecar:
         found = content.pop("format", None) if isinstance(content, dict) else None
         if found != FORMAT:
             raise TokenDataError(
-                f'{path}: expected "format": "{FORMAT}", found {found!r}. This file is not of `megatron-bio preprocess`: '
+                f'{path}: expected "format": "{FORMAT}", found {found!r}. This file is of another program: '
                 f"move it, or give another path to the token data."
             )
         expected = set(cls.__dataclass_fields__)

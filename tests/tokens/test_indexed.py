@@ -265,3 +265,36 @@ def test_kill_leaves_earlier_files_and_the_next_run_works(tmp_path: Path) -> Non
     assert {name: (tmp_path / name).read_bytes() for name in before} == before
     assert all(path.name in before or path.name.endswith(".partial") for path in tmp_path.iterdir())
     assert len(IndexedReader(write(tmp_path / "t", documents=[[[5]]]))) == 1
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_any_bytes_in_the_index_are_refused_or_read_within_bounds(tmp_path: Path, seed: int) -> None:
+    """Huge counts, products beyond 64 bits, negative lengths, pointers anywhere: 400 damaged indices."""
+    write(tmp_path / "t")
+    good = (tmp_path / "t.idx").read_bytes()
+    generator = np.random.default_rng(seed)
+    extremes = [0, 1, -1, 2**31 - 1, -(2**31), 2**62, -(2**63), 2**63 - 1, (2**64 - 34) // 12 - 2**63]
+    refused = 0
+    for _ in range(400):
+        content = bytearray(good)
+        for _ in range(generator.integers(1, 4)):
+            offset = int(generator.integers(9, len(good) - 8))
+            value = (
+                int(generator.choice(extremes))
+                if generator.random() < 0.7
+                else int(generator.integers(2**40))
+            )
+            struct.pack_into("<q", content, offset, value)
+        (tmp_path / "t.idx").write_bytes(
+            content[: generator.integers(0, len(good) + 1)] if seed == 5 else content
+        )
+        try:
+            reader = IndexedReader(tmp_path / "t")
+            reader.verify()
+        except TokenDataError as error:
+            assert "t.idx" in str(error) or "t.bin" in str(error)
+            refused += 1
+            continue
+        assert [len(sequence) for sequence in reader] == reader.sequence_lengths.tolist()
+        assert sum(map(len, reader)) == reader.token_count == 13
+    assert refused > 300

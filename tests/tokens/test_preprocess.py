@@ -17,8 +17,8 @@ from megatron_bio import native
 from megatron_bio.config.tokens import PreprocessOptions
 from megatron_bio.corpus.document import Document, DocumentWriter
 from megatron_bio.corpus.errors import CorpusError
-from megatron_bio.tokens import encoding, pending_files
-from megatron_bio.tokens.encoding import batches
+from megatron_bio.tokens import document_lines, pending_files
+from megatron_bio.tokens.document_lines import read_line_blocks
 from megatron_bio.tokens.errors import PreprocessError, TokenDataError
 from megatron_bio.tokens.indexed import IndexedReader, IndexedWriter
 from megatron_bio.tokens.preprocess import preprocess
@@ -78,7 +78,7 @@ def options(tmp_path: Path, wordpiece: Path) -> PreprocessOptions:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
 def texts(prefix: Path, tokenizer: Tokenizer) -> list[list[str]]:
@@ -183,16 +183,30 @@ def test_workers_and_batches_make_no_difference(
     ]
     preprocess(replace(options, inputs=inputs))
     alone = contents(options.output.parent)
-    monkeypatch.setattr(encoding, "BATCH_DOCUMENTS", 7)
+    monkeypatch.setattr(document_lines, "BLOCK_LINES", 7)
     preprocess(replace(options, inputs=inputs, workers=count))
     assert contents(options.output.parent) == alone
 
 
-def test_batches_hold_all_documents_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoding, "BATCH_CHARACTERS", 40)
-    found = list(batches(iter(DOCUMENTS)))
-    assert [text for batch in found for text in batch.texts] == [(one.title, one.text) for one in DOCUMENTS]
-    assert [batch.place for batch in found] == ["documents 1 to 1", "documents 2 to 6"]
+def test_blocks_hold_all_lines_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(document_lines, "BLOCK_BYTES", 40)
+    files = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
+    files[0].write_bytes(b"\n".join([b"x" * 39, b"y" * 20, b"", b"z" * 50, b"w"]))
+    files[1].write_bytes(b"v\n")
+    whole = list(read_line_blocks(files, [0, 1]))
+    assert [(block.file, block.first_line, block.last_line, block.part) for block in whole] == [
+        (0, 1, 1, 0),
+        (0, 2, 4, 0),
+        (0, 5, 5, 0),
+        (1, 1, 1, 1),
+    ]
+    assert [line for block in whole[:3] for line in block.lines] == files[0].read_bytes().splitlines(True)
+    assert whole[1].place == f"{files[0]}, lines 2 to 4"
+    assert sum(block.read_bytes for block in whole) == sum(path.stat().st_size for path in files)
+    for done in range(6):
+        rest = [line for block in read_line_blocks(files, [0, 1], 0, done) for line in block.lines]
+        assert rest == [line for block in whole for line in block.lines][done:]
+    assert [block.lines for block in read_line_blocks(files, [0, 1], 1)] == [[b"v\n"]]
 
 
 def test_real_abstracts_are_the_tokens_of_their_sentences(options: PreprocessOptions, tmp_path: Path) -> None:
