@@ -29,7 +29,8 @@ def rows_of_block(weights: Sequence[float]) -> NDArray[np.int64]:
     Computed with fractions, so that the result is the same on every machine. weights: finite, none negative, not all 0.
     """
     exact = [Fraction(weight) for weight in weights]
-    quotas = [weight * BLOCK / sum(exact) for weight in exact]
+    scale = BLOCK / sum(exact)
+    quotas = [weight * scale for weight in exact]
     rows = [max(math.floor(quota), int(quota > 0)) for quota in quotas]
     if sum(map(bool, rows)) > BLOCK:
         raise DataError(f"data.weights: expected at most {BLOCK} corpora, found {sum(map(bool, rows))}.")
@@ -118,6 +119,15 @@ class BlendedDataset:
             name: count / len(corpus)
             for name, corpus, count in zip(self.names, self.corpora, rows, strict=True)
         }
+
+    def describe(self, total: int) -> str:
+        """Say in words what the first `total` rows of a run read."""
+        rows = self.blend.rows_until(total).tolist()
+        parts = [
+            f"{name} {count:,} rows ({count / max(total, 1):.2%}), {epochs:.3g} epochs"
+            for (name, epochs), count in zip(self.epochs_until(total).items(), rows, strict=True)
+        ]
+        return f"blend of {total:,} rows: {'; '.join(parts)}"
 
     def _located(self, samples: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         corpora = np.searchsorted(self._first_rows, samples, side="right") - 1
