@@ -21,7 +21,9 @@ def index(options: IndexOptions) -> None:
         data = open_training_data(options.data, options.model.architecture)
     report = dict(data.report)
     if options.model.architecture == "gpt":
-        report["index_cache"] = "none: what gpt computes takes less time than reading it would"
+        report["index_cache"] = (
+            "none: gpt sums up the lengths of its documents at each start, and keeps nothing"
+        )
     elif options.data.index_cache == "none":
         report["index_cache"] = "none, as data.index_cache says; pretrain computes all of this again"
     rows = options.training.train_steps * options.training.global_batch_size

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tokenizers.pre_tokenizers import ByteLevel
 
 from megatron_bio.cli import main
 from megatron_bio.config.command_line import parse_options
@@ -14,11 +15,13 @@ from megatron_bio.config.parser import Program
 from megatron_bio.config.pretrain import CHANGEABLE_ON_RESUME, PretrainConfig, differences_on_resume
 from megatron_bio.data.build import open_training_data
 from megatron_bio.tokens.tokenizer import Tokenizer
-from tests.data.test_build import byte_level, sentences, whole, wordpiece, write
+from megatron_bio.tokens.tokenizer_files import build_byte_level
+from megatron_bio.tokens.tokenizer_folder import write_tokenizer_folder
+from tests.data.test_build import sentences, whole, wordpiece, write
 
 
 def saved(tokenizer: Tokenizer, folder: Path) -> str:
-    tokenizer.save(folder)
+    write_tokenizer_folder(folder, tokenizer._core)
     return str(folder)
 
 
@@ -82,11 +85,14 @@ def test_a_blend_as_json_with_epochs(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_gpt_needs_no_cache(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    prefix = write(tmp_path / "a", whole(200), byte_level(), "documents")
-    words = ["--data.prefixes", prefix, "--data.tokenizer", saved(byte_level(), tmp_path / "tokenizer")]
+    pieces = [*sorted(ByteLevel.alphabet()), "<|endoftext|>"]
+    vocabulary = {piece: number for number, piece in enumerate(pieces)}
+    tokenizer = Tokenizer(build_byte_level(vocabulary, [], add_prefix_space=False), "bpe")
+    prefix = write(tmp_path / "a", whole(200), tokenizer, "documents")
+    words = ["--data.prefixes", prefix, "--data.tokenizer", saved(tokenizer, tmp_path / "tokenizer")]
     options = ["--data.sequence_length", "32", "--model.architecture", "gpt"]
     assert main(["index", *words, *options]) == 0
-    assert "index cache: none: what gpt computes" in capsys.readouterr().out
+    assert "index cache: none: gpt sums up" in capsys.readouterr().out
     assert not Path(f"{prefix}.cache").exists()
 
 
