@@ -101,9 +101,9 @@ def damage_text(place: Path, name: str, change) -> None:
     (place / MANIFEST).write_text(json.dumps(content))
 
 
-def flip(path: Path, at: int = -3) -> None:
+def flip(path: Path, at: int = -3, bit: int = 1) -> None:
     content = bytearray(path.read_bytes())
-    content[at] ^= 1
+    content[at] ^= bit
     path.write_bytes(content)
 
 
@@ -131,6 +131,7 @@ DAMAGES = {
     "empty": lambda place: (place / "first_sample.npy").write_bytes(b""),
     "array missing": lambda place: (place / "sequences.npy").unlink(),
     "a bit": lambda place: flip(place / "first_sequence.npy"),
+    "a bit of a value that could be": lambda place: flip(place / "lengths.npy", -4, 64),
     "a bit of the header": lambda place: flip(place / "first_sequence.npy", 20),
     "no manifest": lambda place: (place / MANIFEST).unlink(),
     "half a manifest": lambda place: os.truncate(place / MANIFEST, 100),
