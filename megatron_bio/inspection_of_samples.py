@@ -19,8 +19,8 @@ from megatron_bio.config.inspect import InspectOptions
 from megatron_bio.config.parser import Program
 from megatron_bio.config.pretrain import PretrainConfig
 from megatron_bio.data.batch import BertBatch
-from megatron_bio.data.build import Architecture, build_datasets
-from megatron_bio.data.dataset import BertDataset, Dataset
+from megatron_bio.data.build import Architecture, TrainingDataset, build_datasets
+from megatron_bio.data.dataset import GptDataset
 from megatron_bio.description import InspectionError
 from megatron_bio.inspection_drawing import draw_heading, draw_row
 from megatron_bio.inspection_of_pieces import Pieces
@@ -50,7 +50,7 @@ def show_samples(options: InspectOptions) -> None:
     assert options.samples is not None, "the caller shows rows only where they are asked for"
     chosen = _with_changes(_choose(options), options)
     tokenizer = Tokenizer.load(chosen.data.tokenizer)
-    train, validation, _ = build_datasets(chosen.data, chosen.architecture, tokenizer)
+    train, validation, _ = build_datasets(chosen.data, chosen.architecture, tokenizer, write_cache=False)
     dataset = train if options.part == "train" else validation
     if dataset is None:
         raise InspectionError(
@@ -168,7 +168,7 @@ def _with_changes(chosen: _Chosen, options: InspectOptions) -> _Chosen:
     )
 
 
-def _check_range(dataset: Dataset, options: InspectOptions) -> None:
+def _check_range(dataset: TrainingDataset, options: InspectOptions) -> None:
     """Rows of training never end, those of validation do; nobody reads more than an epoch."""
     assert options.samples is not None
     size = len(dataset)
@@ -184,7 +184,7 @@ def _check_range(dataset: Dataset, options: InspectOptions) -> None:
 
 
 def _rows(
-    dataset: Dataset, options: InspectOptions, chosen: _Chosen, pieces: Pieces
+    dataset: TrainingDataset, options: InspectOptions, chosen: _Chosen, pieces: Pieces
 ) -> Iterator[BertRow | GptRow]:
     """Yield the rows in order, a few made at a time."""
     assert options.samples is not None
@@ -196,7 +196,7 @@ def _rows(
         steps = _steps(numbers.tolist(), options, chosen)
         if isinstance(batch, BertBatch):
             documents = None
-            if isinstance(dataset, BertDataset):
+            if not isinstance(dataset, GptDataset):
                 documents = dataset.documents(numbers) if training else dataset.evaluation_documents(numbers)
             yield from bert_rows(batch, pieces, steps, documents, chosen.data.sentence_order)
         else:

@@ -188,6 +188,21 @@ STAGES = (
         positional="inputs",
     ),
     Verb(
+        name="index",
+        options="megatron_bio.config.index:IndexOptions",
+        function="megatron_bio.data.index:index",
+        summary="what pretrain computes of its token data, ahead of the run",
+        description=(
+            "Cuts documents into samples and samples into rows, keeps the result where pretrain finds it, and reports documents,\n"
+            "samples, rows, how full these are, and the blend of corpora. Takes a recipe of pretrain as it stands, or its data\n"
+            "options. Not necessary: pretrain does what is missing itself. docs/index-and-blends.md has the rest."
+        ),
+        examples=(
+            "megatron-bio index --config recipe.yaml",
+            "megatron-bio index --data.prefixes tokens/pubmed tokens/pmc --data.weights 1 2 --data.tokenizer tokenizer",
+        ),
+    ),
+    Verb(
         name="pretrain",
         options="megatron_bio.config.pretrain:PretrainConfig",
         function="megatron_bio.training.pretrain:pretrain",

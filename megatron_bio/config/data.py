@@ -1,5 +1,6 @@
 """Which token data a run reads and how samples are made of it."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,7 +16,13 @@ class DataConfig:
     """Token data and how samples are made of it."""
 
     prefixes: list[str]
-    """Token data to read, as paths without .bin and .idx; several are read as one, in this order."""
+    """Token data to read, as paths without .bin and .idx; several are read as one, in this order, or mixed by weights."""
+    weights: list[float] | None = None
+    """Parts of the rows that come from each prefix, in the order of prefixes and of any sum; each prefix then has epochs of
+    its own. Without them all prefixes are one corpus, with each document once in an epoch."""
+    index_cache: str | None = None
+    """bert: folder to keep in what is computed once from the lengths of all sentences; PREFIX.cache beside the token data
+    when not given; none keeps nothing."""
     tokenizer: str
     """Folder of the tokenizer that the token data was made with."""
     sequence_length: int = 512
@@ -60,6 +67,9 @@ class DataConfig:
                 f"data.prefixes: {', '.join(repeated)} is given twice; its documents could be in train and validation "
                 f"at once. Give each prefix once."
             )
+        self._check_weights()
+        if self.index_cache == "":
+            raise ConfigurationError("data.index_cache: expected a folder or none, found nothing.")
         if self.sequence_length < _SHORTEST_SEQUENCE:
             raise ConfigurationError(
                 f"data.sequence_length: expected at least {_SHORTEST_SEQUENCE}, found {self.sequence_length}; a row "
@@ -85,6 +95,22 @@ class DataConfig:
             )
         if not 0 <= self.seed <= _LARGEST_SEED:
             raise ConfigurationError(f"data.seed: expected 0 to 2^63 - 1, found {self.seed}.")
+
+    def _check_weights(self) -> None:
+        if self.weights is None:
+            return
+        if len(self.weights) != len(self.prefixes):
+            raise ConfigurationError(
+                f"data.weights: expected one number for each of the {len(self.prefixes)} data.prefixes, found "
+                f"{len(self.weights)}."
+            )
+        for prefix, weight in zip(self.prefixes, self.weights, strict=True):
+            if not 0.0 <= weight < math.inf:
+                raise ConfigurationError(
+                    f"data.weights: expected numbers of 0 or more, found {weight} for {prefix}."
+                )
+        if not any(self.weights):
+            raise ConfigurationError("data.weights: all are 0; give at least one prefix a weight above 0.")
 
     def _check_masking(self) -> None:
         for name, most in (("max_ngram", self.max_ngram), ("longest_span", self.longest_span)):

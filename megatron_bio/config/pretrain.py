@@ -12,7 +12,7 @@ from megatron_bio.config.training import OptimizerConfig, TrainingConfig
 
 CHANGEABLE_ON_RESUME = {
     "model": {"preset"},
-    "data": {"prefixes", "tokenizer"},
+    "data": {"prefixes", "tokenizer", "index_cache"},
     "optimizer": {"implementation"},
     "training": {
         "output",

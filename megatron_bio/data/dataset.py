@@ -42,6 +42,18 @@ class BertRecipe:
     """K; 1 without packing."""
     seed: int
 
+    @property
+    def sample_options(self) -> dict[str, int | float | bool]:
+        """Everything that `samples` depends on besides the text; a cache of its result is known by it."""
+        return {
+            "sequence_length": self.sequence_length,
+            "paired": self.sentence_order != "none",
+            "packing": self.packing,
+            "max_samples_per_row": self.max_samples_per_row,
+            "short_sequence_probability": self.short_sequence_probability,
+            "seed": self.seed,
+        }
+
     def samples(self, source: TokenSource, documents: NDArray[np.int64]) -> BertSamples:
         """Cut `documents` into samples and put these into rows."""
         text = source.sequence_lengths, source.document_indices, documents
@@ -80,11 +92,11 @@ class BertDataset:
     What a row holds is the same in every epoch; the order of the rows, cut, swap and masks are not.
     """
 
-    def __init__(self, source: TokenSource, documents: NDArray[np.int64], recipe: BertRecipe) -> None:
-        """Cut `documents`, numbers of documents in `source`, into samples."""
+    def __init__(self, source: TokenSource, samples: BertSamples, recipe: BertRecipe) -> None:
+        """Read `samples`, which `recipe` has made of documents of `source`."""
         self._source = source
         self._recipe = recipe
-        self._samples = recipe.samples(source, documents)
+        self._samples = samples
 
     def __len__(self) -> int:
         """Return the rows of one epoch, the same in every epoch."""

@@ -38,6 +38,8 @@ class Purpose(IntEnum):
     MASK_REPLACEMENT = 11
     FINGERPRINT = 12
     ANOTHER_TEXT = 13
+    BLEND_ORDER = 14
+    BLEND_CORPUS = 15
     MASK_LENGTH = 20
 
 

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from megatron_bio.data.batch import BertBatch, GptBatch
-from megatron_bio.data.dataset import Dataset
+from megatron_bio.data.build import TrainingDataset
 from megatron_bio.data.order import rows_of_evaluation, rows_of_step
 from megatron_bio.data.prefetch import prefetch
 from megatron_bio.kernels.dropout import sample_keys
@@ -48,7 +48,7 @@ class StepBatch:
 
 
 def training_batches(
-    dataset: Dataset, rows: RankRows, steps: range, seed: int, device: torch.device
+    dataset: TrainingDataset, rows: RankRows, steps: range, seed: int, device: torch.device
 ) -> Iterator[StepBatch]:
     """Yield this rank's part of the given steps (from 0), two steps ahead of the model."""
 
@@ -62,7 +62,7 @@ def training_batches(
 
 
 def evaluation_microbatches(
-    dataset: Dataset, rows: RankRows, largest: int, seed: int, device: torch.device
+    dataset: TrainingDataset, rows: RankRows, largest: int, seed: int, device: torch.device
 ) -> Iterator[Microbatch]:
     """Yield this rank's part of the first `largest` validation samples (0: all)."""
     samples = min(largest or len(dataset), len(dataset))

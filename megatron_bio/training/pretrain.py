@@ -9,6 +9,7 @@ import torch
 
 from megatron_bio.config.costs import parameter_shapes
 from megatron_bio.config.pretrain import PretrainConfig
+from megatron_bio.data.blend import BlendedDataset
 from megatron_bio.data.build import open_training_data
 from megatron_bio.parallel.parameters import initialize
 from megatron_bio.training.announcement import data_lines, layout_lines, write_config
@@ -249,6 +250,10 @@ class Run:
         yield from layout_lines(self.config, self.world.shape, self.world.device)
         yield self.utilisation.explanation
         yield from data_lines(self.data.report)
+        if isinstance(self.data.train, BlendedDataset):
+            yield self.data.train.describe(
+                self.config.training.train_steps * self.config.training.global_batch_size
+            )
         if self.start:
             yield f"Starting with the weights of {self.start}; optimizer and schedule start afresh."
         if self.progress.step:

@@ -129,9 +129,9 @@ def test_rows_packed_without_compiled_code_are_the_same_and_announced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prefix = write(tmp_path / "a", sentences(100), wordpiece(), "sentences")
-    before, _, compiled_report = build_datasets(config(prefix), "bert", wordpiece())
+    before, _, compiled_report = build_datasets(config(prefix, index_cache="none"), "bert", wordpiece())
     monkeypatch.setattr(native, "compiled", None)
-    after, _, report = build_datasets(config(prefix), "bert", wordpiece())
+    after, _, report = build_datasets(config(prefix, index_cache="none"), "bert", wordpiece())
     assert report.pop("packing") == native.NOTICE
     assert report == {name: part for name, part in compiled_report.items() if name != "packing"}
     assert np.array_equal(before.batch(np.arange(40)).tokens, after.batch(np.arange(40)).tokens)

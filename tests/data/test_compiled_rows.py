@@ -97,7 +97,7 @@ def test_batches_equal_those_without_compiled_code(
         max_samples_per_row=5 if packing else 1,
         seed=5,
     )
-    dataset = BertDataset(source, np.arange(120), recipe)
+    dataset = BertDataset(source, recipe.samples(source, np.arange(120)), recipe)
     samples = np.array([5, -1, 0, len(dataset) - 1, 17, -1])
     calls = []
 

@@ -31,7 +31,7 @@ def bert(
         max_samples_per_row=SLOTS if packing else 1,
         seed=seed,
     )
-    return BertDataset(source, documents, recipe)
+    return BertDataset(source, recipe.samples(source, documents), recipe)
 
 
 def gpt(source, documents, reset: bool = False, seed: int = 1) -> GptDataset:

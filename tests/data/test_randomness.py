@@ -42,6 +42,8 @@ def test_purposes_keep_their_numbers() -> None:
         ("MASK_REPLACEMENT", 11),
         ("FINGERPRINT", 12),
         ("ANOTHER_TEXT", 13),
+        ("BLEND_ORDER", 14),
+        ("BLEND_CORPUS", 15),
         ("MASK_LENGTH", 20),
     ]
 
