@@ -49,10 +49,13 @@ uint64_t Permutation::walk(uint64_t index, const uint64_t (&keys)[rounds]) const
     return row * columns_ + column;
 }
 
-uint64_t Permutation::image(uint64_t index, uint64_t epoch) const {
-    uint64_t keys[rounds];
-    keys_of(epoch, keys);
-    return walk(index, keys);
+uint64_t Permutation::image(uint64_t index, uint64_t epoch) {
+    if (!has_keys_ || epoch != epoch_) {
+        keys_of(epoch, keys_);
+        epoch_ = epoch;
+        has_keys_ = true;
+    }
+    return walk(index, keys_);
 }
 
 void Permutation::images(uint64_t first, size_t count, uint64_t epoch, int64_t* result) const {

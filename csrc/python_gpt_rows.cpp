@@ -1,0 +1,59 @@
+// GPT rows for Python: see megatron_bio/data/gpt_samples.py.
+#include <pybind11/stl.h>
+
+#include "gpt_rows.hpp"
+#include "python_parts.hpp"
+#include "python_token_files.hpp"
+
+namespace megatron_bio {
+
+namespace {
+
+constexpr int64_t kMostColumns = int64_t{1} << 24;
+
+py::dict gpt_rows(const std::vector<py::array>& files, const py::array& starts, const py::array& before, const py::array& first,
+                  int64_t columns, int64_t pad, bool is_reset) {
+    if (files.empty() || columns < 1 || columns > kMostColumns)
+        throw py::value_error("expected files, and rows of 1 to " + std::to_string(kMostColumns) + " tokens");
+    DocumentStream stream{};
+    stream.starts = items_of<int64_t>(starts, "starts", {-1});
+    stream.documents = starts.shape(0);
+    stream.before = items_of<int64_t>(before, "before", {starts.shape(0) + 1});
+    const int64_t* firsts = items_of<int64_t>(first, "first", {-1});
+    const py::ssize_t rows = first.shape(0);
+    py::dict result;
+    auto add = [&](const char* name, auto zero) {
+        py::array_t<decltype(zero)> array({rows, py::ssize_t(columns)});
+        result[name] = array;
+        return array.mutable_data();
+    };
+    GptRowArrays out{rows,
+                     columns,
+                     add("tokens", int64_t{0}),
+                     add("segment_ids", int32_t{0}),
+                     add("position_ids", int64_t{0}),
+                     add("labels", int64_t{0}),
+                     add("label_weights", 0.0f)};
+    auto write = [&](const auto& tokens) {
+        py::gil_scoped_release release;
+        write_gpt_rows(tokens, stream, firsts, pad, is_reset, out);
+    };
+    if (py::isinstance<py::array_t<uint16_t>>(files[0])) {
+        write(files_of<uint16_t>(files));
+    } else {
+        write(files_of<int32_t>(files));
+    }
+    return result;
+}
+
+}  // namespace
+
+void add_gpt_rows(py::module_& module) {
+    module.def("gpt_rows", &gpt_rows, py::arg("files"), py::arg("starts"), py::arg("before"), py::arg("first"), py::arg("columns"),
+               py::arg("pad"), py::arg("reset"),
+               "The arrays of GptBatch by name, but for sample_ids. files: arrays of tokens, all uint16 or all int32. starts, before: the "
+               "stream, see DocumentStream. first: [R] token of the stream with which each row starts, -1 for an empty row. ValueError "
+               "for what is not in stream and files.");
+}
+
+}  // namespace megatron_bio
