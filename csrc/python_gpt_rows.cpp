@@ -22,18 +22,23 @@ py::dict gpt_rows(const std::vector<py::array>& files, const py::array& starts, 
     const int64_t* firsts = items_of<int64_t>(first, "first", {-1});
     const py::ssize_t rows = first.shape(0);
     py::dict result;
+    // One block for all: the system's allocator keeps a large block for the next batch where it would give several back to the system.
+    const py::ssize_t words = rows * columns;
+    py::array_t<int64_t> block(3 * words + 2 * ((words + 1) / 2));
+    int64_t* free_words = block.mutable_data();
     auto add = [&](const char* name, auto zero) {
-        py::array_t<decltype(zero)> array({rows, py::ssize_t(columns)});
-        result[name] = array;
-        return array.mutable_data();
+        using Item = decltype(zero);
+        Item* items = reinterpret_cast<Item*>(free_words);
+        free_words += (words * py::ssize_t(sizeof(Item)) + 7) / 8;
+        result[name] = py::array_t<Item>({rows, py::ssize_t(columns)}, items, block);
+        return items;
     };
-    GptRowArrays out{rows,
-                     columns,
-                     add("tokens", int64_t{0}),
-                     add("segment_ids", int32_t{0}),
-                     add("position_ids", int64_t{0}),
-                     add("labels", int64_t{0}),
-                     add("label_weights", 0.0f)};
+    GptRowArrays out{rows, columns, nullptr, nullptr, nullptr, nullptr, nullptr};
+    out.tokens = add("tokens", int64_t{0});
+    out.position_ids = add("position_ids", int64_t{0});
+    out.labels = add("labels", int64_t{0});
+    out.segment_ids = add("segment_ids", int32_t{0});
+    out.label_weights = add("label_weights", 0.0f);
     auto write = [&](const auto& tokens) {
         py::gil_scoped_release release;
         write_gpt_rows(tokens, stream, firsts, pad, is_reset, out);

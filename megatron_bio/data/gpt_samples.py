@@ -84,17 +84,14 @@ class GptSamples:
 
     def read(self, epochs: NDArray[np.int64], chunks: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """Return all arrays of a GptBatch but `sample_ids`, by name; epochs, chunks: [R], EMPTY_ROW for an empty row."""
-        present = np.unique(epochs[chunks != EMPTY_ROW]).tolist()
-        if len(present) <= 1:
-            return self._rows(present[0] if present else 0, chunks)
-        parts = [
-            (epochs == epoch, self._rows(epoch, np.where(epochs == epoch, chunks, EMPTY_ROW)))
-            for epoch in present
-        ]
-        rows = parts[0][1]
-        for chosen, part in parts[1:]:
+        if not len(epochs) or (epochs == epochs[0]).all():
+            return self._rows(int(epochs[0]) if len(epochs) else 0, chunks)
+        rows: dict[str, NDArray[Any]] = {}
+        for epoch in np.unique(epochs).tolist():
+            chosen = epochs == epoch
+            part = self._rows(epoch, np.where(chosen, chunks, EMPTY_ROW))
             for name, array in part.items():
-                rows[name][chosen] = array[chosen]
+                rows.setdefault(name, array)[chosen] = array[chosen]
         return rows
 
     def _rows(self, epoch: int, chunks: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
