@@ -56,7 +56,10 @@ class MegatronTokenizer:
     eod = END_OF_DOCUMENT
     pad = END_OF_DOCUMENT
     vocab_size = VOCABULARY
-    unique_identifiers = {"vocabulary": "random"}
+
+    def __init__(self) -> None:
+        """Name the vocabulary, of which Megatron's cache is made."""
+        self.unique_identifiers = {"vocabulary": "random"}
 
 
 def start_megatron(folder: Path) -> None:
@@ -68,8 +71,8 @@ def start_megatron(folder: Path) -> None:
     torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=0, world_size=1)
 
 
-def megatron_gpt(prefix: Path, sequence_length: int, reset: bool, cache: str) -> Any:
-    """Megatron's rows of all documents, one epoch; its index is kept in the folder `cache` beside the token data."""
+def megatron_gpt(prefix: Path, sequence_length: int, reset: bool, cache: Path) -> Any:
+    """Megatron's rows of all documents, one epoch; its index is kept in the folder `cache`. A process group is needed."""
     from megatron.core.datasets.gpt_dataset import GPTDataset, GPTDatasetConfig
     from megatron.core.datasets.indexed_dataset import IndexedDataset
     from megatron.core.datasets.utils import Split
@@ -79,7 +82,7 @@ def megatron_gpt(prefix: Path, sequence_length: int, reset: bool, cache: str) ->
         sequence_length=sequence_length,
         blend=([str(prefix)], None),
         split="100,0,0",
-        path_to_cache=str(prefix.parent / cache),
+        path_to_cache=str(cache),
         tokenizer=MegatronTokenizer(),
         reset_position_ids=reset,
         reset_attention_mask=reset,
@@ -110,7 +113,7 @@ def megatron_seconds(dataset: Any, chosen: list[int]) -> float:
 def compare(prefix: Path, sequence_length: int, reset: bool, rows: int, peer_rows: int) -> str:
     """One paragraph of the result."""
     ours = our_gpt(prefix, sequence_length, reset)
-    peer = megatron_gpt(prefix, sequence_length, reset, "cache")
+    peer = megatron_gpt(prefix, sequence_length, reset, prefix.parent / "cache")
     rng = np.random.default_rng(1)
     batches = rows // ROWS_OF_A_BATCH
     our_seconds(ours, range(batches))  # The files are read once before the clock runs, by each side.

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from megatron_bio import native
 from megatron_bio.data.dataset import GptDataset
 from megatron_bio.data.gpt_samples import GptRecipe, Stream, rows_by_definition
-from megatron_bio.data.sources import combine, token_files
+from megatron_bio.data.sources import combine
 
 pytestmark = pytest.mark.skipif(native.compiled is None, reason="the compiled parts are not built")
 
