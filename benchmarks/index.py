@@ -2,10 +2,11 @@
 
     python benchmarks/index.py
 
-makes token data of short random sentences, about 12 in a document, and builds of it, in turn: our GptDataset with the order of its
-first epoch and Megatron's GPTDataset for one epoch; our packed BertDataset and Megatron's BERTMaskedWordPieceDataset. The clock of
-Megatron runs until its cache is written, as it does it at each first start; ours keeps nothing on disk. Then come the other parts of
-our start: splitting the documents and the fingerprint of the contents. Each is done several times, and the fastest counts.
+makes token data of random sentences, about 12 in a document, and the same with one sequence for each document. Of these it builds,
+in turn, our GptDataset with the order of its first epoch and Megatron's GPTDataset for one epoch; and our packed BertDataset and
+Megatron's BERTMaskedWordPieceDataset, which makes whole epochs, here one. The clock of Megatron runs until its cache is written, as
+at a first start; ours is that of an index that is not kept. Then come the other parts of our start: splitting the documents and the
+fingerprint of the contents. Each is done several times, and the fastest counts.
 """
 
 import argparse
@@ -35,17 +36,22 @@ SENTENCES_OF_A_DOCUMENT = 12
 TOKENS_OF_A_SENTENCE = 27
 
 
-def token_data(prefix: Path, documents: int) -> None:
-    """Write documents of 1 to about 30 sentences; all tokens are random."""
+def token_data(sentences_prefix: Path, documents_prefix: Path, documents: int) -> None:
+    """Write documents of 1 to about 30 sentences under both prefixes; all tokens are random."""
     rng = np.random.default_rng(0)
-    with IndexedWriter(prefix, len(PIECES)) as writer:
+    with (
+        IndexedWriter(sentences_prefix, len(PIECES)) as of_sentences,
+        IndexedWriter(documents_prefix, len(PIECES)) as of_documents,
+    ):
         for start in range(0, documents, 10000):
-            sentences = 1 + rng.poisson(
-                rng.gamma(4.0, (SENTENCES_OF_A_DOCUMENT - 1) / 4, min(10000, documents - start))
-            )
+            count = min(10000, documents - start)
+            sentences = 1 + rng.poisson(rng.gamma(4.0, (SENTENCES_OF_A_DOCUMENT - 1) / 4, count))
             lengths = 1 + rng.gamma(3.0, (TOKENS_OF_A_SENTENCE - 1) / 3, sentences.sum()).astype(np.int64)
-            writer.add_sequences(rng.integers(5, len(PIECES), lengths.sum(), dtype=np.uint16), lengths)
-            writer.end_documents(sentences)
+            tokens = rng.integers(5, len(PIECES), lengths.sum(), dtype=np.uint16)
+            of_sentences.add_sequences(tokens, lengths)
+            of_sentences.end_documents(sentences)
+            of_documents.add_sequences(tokens, np.add.reduceat(lengths, np.cumsum(sentences) - sentences))
+            of_documents.end_documents(np.ones(count, dtype=np.int64))
 
 
 def our_gpt(prefix: Path, sequence_length: int) -> None:
@@ -89,7 +95,7 @@ def compare(name: str, ours: Callable[[], Any], peer: Callable[[Path], Any], fol
         cache = folder / f"{name}-cache-{number}"
         peer_best = min(peer_best, seconds(lambda cache=cache: peer(cache)))
         shutil.rmtree(cache)
-    return f"{name}: ours {our_best:.2f} s, Megatron-core {peer_best:.2f} s; {peer_best / our_best:.1f} times as fast"
+    return f"{name}: ours {our_best:.3f} s, Megatron-core {peer_best:.3f} s; {peer_best / our_best:.1f} times as fast"
 
 
 def main() -> None:
@@ -107,17 +113,28 @@ def main() -> None:
     length = arguments.sequence_length
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        prefix, vocabulary = folder / "documents", folder / "vocabulary.txt"
+        sentences, documents, vocabulary = (
+            folder / "sentences",
+            folder / "documents",
+            folder / "vocabulary.txt",
+        )
         vocabulary.write_text("\n".join(PIECES), encoding="utf-8")
-        token_data(prefix, arguments.documents)
+        token_data(sentences, documents, arguments.documents)
         start_megatron(folder)
-        source = IndexedReader(prefix)
+        source = IndexedReader(sentences)
         print(f"{source.document_count} documents, {len(source)} sentences, {source.token_count} tokens")
-        ours, peer = lambda: our_gpt(prefix, length), lambda cache: megatron_gpt(prefix, length, False, cache)
-        print(compare("gpt", ours, peer, folder, arguments.times), flush=True)
-        ours = lambda: our_bert(prefix, length)  # noqa: E731
-        peer = lambda cache: megatron_bert(prefix, vocabulary, length, cache)  # noqa: E731
-        print(compare("bert", ours, peer, folder, arguments.times), flush=True)
+        sides: dict[str, tuple[Callable[[], Any], Callable[[Path], Any]]] = {
+            "gpt": (
+                lambda: our_gpt(documents, length),
+                lambda cache: megatron_gpt(documents, length, False, cache),
+            ),
+            "bert": (
+                lambda: our_bert(sentences, length),
+                lambda cache: megatron_bert(sentences, vocabulary, length, cache),
+            ),
+        }
+        for name, (ours, peer) in sides.items():
+            print(compare(name, ours, peer, folder, arguments.times), flush=True)
         rest = {
             "splitting": lambda: split_documents(source.document_count, (0.95, 0.05, 0.0), SEED),
             "fingerprint": lambda: content_fingerprint(source),

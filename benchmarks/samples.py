@@ -120,7 +120,7 @@ class MegatronTokenizer:
 
 
 def megatron_bert(prefix: Path, vocabulary: Path, sequence_length: int, cache: Path) -> Any:
-    """Megatron's samples of all documents; its index is built once and kept in the folder `cache`. A process group is needed."""
+    """Megatron's samples of all documents, at least one epoch; the folder `cache` keeps its index. Needs a process group."""
     from megatron.core.datasets.bert_dataset import (
         BERTMaskedWordPieceDataset,
         BERTMaskedWordPieceDatasetConfig,

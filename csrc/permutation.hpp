@@ -19,7 +19,9 @@ class Permutation {
 
   private:
     static constexpr int rounds = 8;
+    static constexpr int lanes = 8;
 
+    void step(uint64_t& row, uint64_t& column, uint64_t row_key, uint64_t column_key) const;
     uint64_t walk(uint64_t index, const uint64_t (&keys)[rounds]) const;
     void keys_of(uint64_t epoch, uint64_t (&keys)[rounds]) const;
 

@@ -2,6 +2,7 @@
 #include <pybind11/stl.h>
 
 #include "gpt_rows.hpp"
+#include "permutation.hpp"
 #include "python_parts.hpp"
 #include "python_token_files.hpp"
 
@@ -51,6 +52,26 @@ py::dict gpt_rows(const std::vector<py::array>& files, const py::array& starts, 
     return result;
 }
 
+py::tuple document_stream(const py::array& starts, const py::array& sizes, int64_t seed, int64_t purpose, int64_t epoch) {
+    const int64_t* start = items_of<int64_t>(starts, "starts", {-1});
+    const py::ssize_t documents = starts.shape(0);
+    const int64_t* size = items_of<int64_t>(sizes, "sizes", {documents});
+    py::array_t<int64_t> ordered(documents), before(documents + 1);
+    int64_t *first = ordered.mutable_data(), *place = before.mutable_data();
+    {
+        py::gil_scoped_release release;
+        // The numbers of the documents stand where the places will.
+        if (documents) Permutation(documents, seed, purpose).images(0, documents, epoch, place + 1);
+        int64_t tokens = place[0] = 0;
+        for (py::ssize_t i = 0; i < documents; ++i) {
+            const int64_t document = place[i + 1];
+            first[i] = start[document];
+            place[i + 1] = tokens += size[document];
+        }
+    }
+    return py::make_tuple(ordered, before);
+}
+
 }  // namespace
 
 void add_gpt_rows(py::module_& module) {
@@ -59,6 +80,8 @@ void add_gpt_rows(py::module_& module) {
                "The arrays of GptBatch by name, but for sample_ids. files: arrays of tokens, all uint16 or all int32. starts, before: the "
                "stream, see DocumentStream. first: [R] token of the stream with which each row starts, -1 for an empty row. ValueError "
                "for what is not in stream and files.");
+    module.def("document_stream", &document_stream, py::arg("starts"), py::arg("sizes"), py::arg("seed"), py::arg("purpose"),
+               py::arg("epoch"), "The documents [D] in the order of `epoch`: their starts [D], and the sums of the sizes before them [D + 1].");
 }
 
 }  // namespace megatron_bio

@@ -113,13 +113,22 @@ class GptSamples:
     def stream(self, epoch: int) -> Stream:
         """Return the order of the documents in `epoch`; the newest two stay, as a batch may lie across their border."""
         if epoch not in self._streams:
-            order = Permutation(len(self._sizes), self._recipe.seed, epoch, Purpose.DOCUMENT_ORDER).all()
-            before = np.zeros(len(order) + 1, dtype=np.int64)
-            np.cumsum(self._sizes[order], out=before[1:])
             if len(self._streams) == _EPOCHS_HELD:
                 del self._streams[min(self._streams)]
-            self._streams[epoch] = Stream(self._starts[order], before)
+            self._streams[epoch] = self._ordered(epoch)
         return self._streams[epoch]
+
+    def _ordered(self, epoch: int) -> Stream:
+        if native.compiled is not None:
+            return Stream(
+                *native.compiled.document_stream(
+                    self._starts, self._sizes, self._recipe.seed, Purpose.DOCUMENT_ORDER, epoch
+                )
+            )
+        order = Permutation(len(self._sizes), self._recipe.seed, epoch, Purpose.DOCUMENT_ORDER).all()
+        return Stream(
+            self._starts[order], np.concatenate([np.zeros(1, np.int64), np.cumsum(self._sizes[order])])
+        )
 
 
 def rows_by_definition(
