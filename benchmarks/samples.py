@@ -9,7 +9,6 @@ made of memory-mapped files and are numpy arrays at the end; so are Megatron's. 
 """
 
 import argparse
-import os
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gpt_samples import start_megatron
 
 from megatron_bio import cli, native
 from megatron_bio.config.data import DataConfig
@@ -63,7 +63,8 @@ class Speed:
 def masked_samples(prefix: Path, vocabulary: Path, sequence_length: int, rows: int, peer_samples: int) -> str:
     """Compare rows for masked-LM and sentence order, whole words masked, with BERTMaskedWordPieceDataset."""
     ours = our_bert(prefix, vocabulary, sequence_length)
-    peer = megatron_bert(prefix, vocabulary, sequence_length)
+    start_megatron(prefix.parent)
+    peer = megatron_bert(prefix, vocabulary, sequence_length, prefix.parent / "cache")
     rng = np.random.default_rng(1)
     our_speed, peer_speed = Speed(), Speed()
     batch(ours, 0)  # The files are read once before the clock runs, by each side.
@@ -118,9 +119,8 @@ class MegatronTokenizer:
         self.unique_identifiers = {"vocabulary": str(vocabulary)}
 
 
-def megatron_bert(prefix: Path, vocabulary: Path, sequence_length: int) -> Any:
-    """Megatron's samples of all documents; its index is built once and kept beside the token data."""
-    import torch
+def megatron_bert(prefix: Path, vocabulary: Path, sequence_length: int, cache: Path) -> Any:
+    """Megatron's samples of all documents, at least one epoch; the folder `cache` keeps its index. Needs a process group."""
     from megatron.core.datasets.bert_dataset import (
         BERTMaskedWordPieceDataset,
         BERTMaskedWordPieceDatasetConfig,
@@ -128,15 +128,12 @@ def megatron_bert(prefix: Path, vocabulary: Path, sequence_length: int) -> Any:
     from megatron.core.datasets.indexed_dataset import IndexedDataset
     from megatron.core.datasets.utils import Split
 
-    torch.set_num_threads(1)
-    store = prefix.parent / f"rendezvous-{os.getpid()}"
-    torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=0, world_size=1)
     config = BERTMaskedWordPieceDatasetConfig(
         random_seed=1234,
         sequence_length=sequence_length,
         blend=([str(prefix)], None),
         split="100,0,0",
-        path_to_cache=str(prefix.parent / "cache"),
+        path_to_cache=str(cache),
         tokenizer=MegatronTokenizer(vocabulary),
         masking_probability=MASKED_LM_PROBABILITY,
         short_sequence_probability=SHORT_SEQUENCE_PROBABILITY,

@@ -4,6 +4,7 @@
 #include <numeric>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 namespace megatron_bio {
 
@@ -103,13 +104,6 @@ class RowWriter {
 };
 
 }  // namespace
-
-template <typename Token>
-const Token* TokenFiles<Token>::find(int64_t start, int64_t length) const {
-    if (start < 0 || length < 0 || start > first.back()) return nullptr;
-    size_t file = std::upper_bound(first.begin(), first.end() - 1, start) - first.begin() - 1;
-    return length <= first[file + 1] - start ? tokens[file] + (start - first[file]) : nullptr;
-}
 
 template <typename Token>
 void write_bert_rows(const TokenFiles<Token>& files, const SampleTable& samples, const FramingTokens& special, const MaskingRules& rules,

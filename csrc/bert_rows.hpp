@@ -2,9 +2,9 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "mask_rows.hpp"
+#include "token_files.hpp"
 
 namespace megatron_bio {
 
@@ -18,16 +18,6 @@ struct SampleTable {
     const int64_t* row;
     const int64_t* column;
     const int64_t* number;  // From 1.
-};
-
-// Token files, one behind the other.
-template <typename Token>
-struct TokenFiles {
-    std::vector<const Token*> tokens;
-    std::vector<int64_t> first;  // Of each file, and then the number of all tokens.
-
-    // nullptr if the part is not inside of one file.
-    const Token* find(int64_t start, int64_t length) const;
 };
 
 // The fields of BertBatch: R rows, S columns, K samples of a row, M slots.

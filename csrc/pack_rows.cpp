@@ -25,17 +25,27 @@ int lowest_bit(uint64_t places) {
 #endif
 }
 
+// The number of the highest bit; there is one.
+int highest_bit(uint64_t places) {
+#if defined(__GNUC__)
+    return 63 - __builtin_clzll(places);
+#else
+    int place = 0;
+    while (places >>= 1) ++place;
+    return place;
+#endif
+}
+
 // The start of a document's next sample, or an end of one.
 struct Position {
     int64_t sentence;
     int64_t offset;
 };
 
+// A sample that a document could give next.
 struct Prefix {
-    int64_t width;
-    int64_t tokens;
-    int64_t last_sentence;
-    Position rest;
+    int32_t width;
+    int32_t more_sentences;  // Behind the one that it starts in, empty ones between them too.
 };
 
 struct Waiting {
@@ -44,7 +54,8 @@ struct Waiting {
     int64_t row = -1;    // Of its first sample.
     bool is_over_rows = false;
     Position start{0, 0};
-    std::vector<Prefix> prefixes;
+    std::vector<Prefix> prefixes;  // The first `count` are in use, from the shortest to the longest.
+    int64_t count = 0;
 };
 
 struct Choice {
@@ -55,10 +66,17 @@ struct Choice {
 class Packer {
   public:
     Packer(const Sentences& source, const PackingRules& rules)
-        : source_(source), rules_(rules), limit_(rules.sequence_length - (rules.paired ? 3 : 2)), waiting_(rules.pool),
-          having_(rules.sequence_length + 1, 0), finishing_(rules.sequence_length + 1, 0) {}
+        : source_(source), rules_(rules), draws_(hash_words(rules.seed, rules.purpose)), limit_(rules.sequence_length - (rules.paired ? 3 : 2)), waiting_(rules.pool),
+          having_(rules.sequence_length + 1, 0), finishing_(rules.sequence_length + 1, 0), widths_(rules.sequence_length / 64 + 1, 0) {}
 
     PackedRows run() {
+        // What is reserved and not used costs no memory; most documents give one sample or two.
+        const size_t samples = source_.chosen_count + source_.chosen_count / 2;
+        rows_.first_sequence.reserve(samples);
+        rows_.first_offset.reserve(samples);
+        rows_.lengths.reserve(samples);
+        rows_.sequences.reserve(samples);
+        rows_.first_sample.reserve(source_.chosen_count + 1);
         for (int place = 0; place < rules_.pool; ++place) admit(place);
         for (int64_t row = 0; present_; ++row) fill(row);
         return std::move(rows_);
@@ -84,7 +102,7 @@ class Packer {
         Choice found;
         // What is left of a row may also stay empty.
         int64_t least = room < rules_.sequence_length ? room : std::numeric_limits<int64_t>::max();
-        for (int64_t width = room; width > 0 && room - width < least; --width) {
+        for (int64_t width = widest(room); width > 0 && room - width < least; width = widest(width - 1)) {
             uint64_t places = having_[width] & allowed;
             if (!places) continue;
             int64_t cost = room - width;
@@ -104,6 +122,14 @@ class Packer {
         return found;
     }
 
+    // The greatest width of a prefix up to `most`, 0 if there is none.
+    int64_t widest(int64_t most) const {
+        int64_t word = most / 64;
+        uint64_t bits = widths_[word] & (~uint64_t{0} >> (63 - most % 64));
+        while (!bits && word > 0) bits = widths_[--word];
+        return bits ? word * 64 + highest_bit(bits) : 0;
+    }
+
     int oldest(uint64_t places) const {
         int found = lowest_bit(places);
         for (uint64_t rest = places & (places - 1); rest; rest &= rest - 1) {
@@ -115,21 +141,22 @@ class Packer {
 
     void take(Choice choice, int64_t row) {
         Waiting& document = waiting_[choice.place];
-        auto prefix = std::lower_bound(document.prefixes.begin(), document.prefixes.end(), choice.width,
+        const auto begin = document.prefixes.begin();
+        auto prefix = std::lower_bound(begin, begin + document.count, choice.width,
                                        [](const Prefix& one, int64_t width) { return one.width < width; });
+        const int32_t tokens = prefix->width - (prefix != begin && rules_.paired ? 3 : 2), sequences = prefix->more_sentences + 1;
         rows_.first_sequence.push_back(document.start.sentence);
         rows_.first_offset.push_back(static_cast<int32_t>(document.start.offset));
-        rows_.lengths.push_back(static_cast<int32_t>(prefix->tokens));
-        int64_t sequences = prefix->last_sentence - document.start.sentence + 1;
-        rows_.sequences.push_back(static_cast<int32_t>(sequences));
+        rows_.lengths.push_back(tokens);
+        rows_.sequences.push_back(sequences);
         rows_.single_sentence_samples += sequences == 1;
-        rows_.tokens += prefix->tokens;
+        rows_.tokens += tokens;
         if (document.row < 0) document.row = row;
         if (document.row != row && !document.is_over_rows) {
             document.is_over_rows = true;
             ++rows_.documents_over_rows;
         }
-        Position rest = prefix->rest;
+        Position rest = behind(document, tokens, sequences);
         withdraw(choice.place);
         document.start = rest;
         if (rest.sentence == document.end) {
@@ -169,6 +196,10 @@ class Packer {
 
     void count_sentences(int64_t begin, int64_t end) {
         rows_.sentences += end - begin;
+        const uint32_t limit = static_cast<uint32_t>(limit_);
+        bool is_unusual = false;
+        for (int64_t sentence = begin; sentence < end; ++sentence) is_unusual |= static_cast<uint32_t>(source_.lengths[sentence]) - 1 >= limit;
+        if (!is_unusual) return;
         for (int64_t sentence = begin; sentence < end; ++sentence) {
             int32_t length = source_.lengths[sentence];
             if (length < 0)
@@ -176,6 +207,13 @@ class Packer {
             rows_.empty_sentences += length == 0;
             rows_.split_sentences += length > limit_;
         }
+    }
+
+    // Where a document goes on behind a sample: in the same sentence only if that is longer than a sample.
+    Position behind(const Waiting& document, int64_t tokens, int64_t sequences) const {
+        const Position start = document.start;
+        if (source_.lengths[start.sentence] - start.offset > tokens && sequences == 1) return {start.sentence, start.offset + tokens};
+        return {with_text(start.sentence + sequences, document.end), 0};
     }
 
     int64_t with_text(int64_t sentence, int64_t end) const {
@@ -186,47 +224,63 @@ class Packer {
     // Computes the samples that the document at `place` could give next and enters them into the sets.
     void offer(int place) {
         Waiting& document = waiting_[place];
-        document.prefixes.clear();
         const uint64_t bit = uint64_t{1} << place;
-        const int64_t target = target_tokens(document.start);
-        Position at = document.start;
-        int64_t tokens = 0;
-        for (int64_t pieces = 1; at.sentence < document.end && tokens < target; ++pieces) {
-            int64_t left = source_.lengths[at.sentence] - at.offset;
-            int64_t piece = std::min(left, limit_);
-            if (tokens + piece > limit_) break;
-            tokens += piece;
-            int64_t last = at.sentence;
-            if (piece < left) {
-                at.offset += piece;
-            } else {
-                at = {with_text(at.sentence + 1, document.end), 0};
-            }
-            document.prefixes.push_back({tokens + (pieces > 1 && rules_.paired ? 3 : 2), tokens, last, at});
-            having_[document.prefixes.back().width] |= bit;
+        const int64_t target = target_tokens(document.start), end = document.end;
+        // Each has a sentence of its own with a token of its own.
+        const size_t most = static_cast<size_t>(std::min(limit_, end - document.start.sentence));
+        if (document.prefixes.size() < most) document.prefixes.resize(most);
+        Prefix* prefix = document.prefixes.data();
+        int64_t sentence = document.start.sentence, tokens = 0, left = source_.lengths[sentence] - document.start.offset;
+        bool is_finished = false;
+        if (left > limit_) {
+            *prefix++ = {static_cast<int32_t>(limit_ + 2), 0};
+        } else {
+            int32_t special = 2;
+            do {
+                tokens += left;
+                *prefix++ = {static_cast<int32_t>(tokens) + special, static_cast<int32_t>(sentence - document.start.sentence)};
+                special = rules_.paired ? 3 : 2;
+                sentence = with_text(sentence + 1, end);
+                if (sentence == end) break;
+                left = source_.lengths[sentence];
+            } while (tokens < target && tokens + left <= limit_);
+            is_finished = sentence == end;
         }
-        if (at.sentence == document.end) finishing_[document.prefixes.back().width] |= bit;
+        document.count = prefix - document.prefixes.data();
+        for (int64_t i = 0; i < document.count; ++i) {
+            const int32_t width = document.prefixes[i].width;
+            having_[width] |= bit;
+            widths_[width / 64] |= uint64_t{1} << width % 64;
+        }
+        if (is_finished) finishing_[prefix[-1].width] |= bit;
         present_ |= bit;
     }
 
     int64_t target_tokens(Position start) const {
-        double draw = uniform(hash_words(rules_.seed, rules_.purpose, static_cast<uint64_t>(start.sentence), static_cast<uint64_t>(start.offset)));
+        double draw = uniform(hash_words(draws_, static_cast<uint64_t>(start.sentence), static_cast<uint64_t>(start.offset)));
         if (!(draw < rules_.short_probability)) return limit_;
         return 2 + static_cast<int64_t>(draw / rules_.short_probability * static_cast<double>(limit_ - 1));
     }
 
     void withdraw(int place) {
         const uint64_t others = ~(uint64_t{1} << place);
-        for (const Prefix& prefix : waiting_[place].prefixes) having_[prefix.width] &= others;
-        finishing_[waiting_[place].prefixes.back().width] &= others;
+        const Waiting& document = waiting_[place];
+        for (int64_t i = 0; i < document.count; ++i) {
+            const int32_t width = document.prefixes[i].width;
+            const uint64_t left = having_[width] &= others;
+            widths_[width / 64] &= ~(static_cast<uint64_t>(left == 0) << width % 64);
+        }
+        finishing_[document.prefixes[document.count - 1].width] &= others;
         present_ &= others;
     }
 
     Sentences source_;
     PackingRules rules_;
+    uint64_t draws_;  // The words that all draws begin with.
     int64_t limit_;
     std::vector<Waiting> waiting_;
     std::vector<uint64_t> having_, finishing_;  // By width: places with such a prefix; and those whose whole rest it is.
+    std::vector<uint64_t> widths_;              // The bits are the widths that some place has.
     uint64_t present_ = 0, split_ = 0;          // Places with a document; those whose document has given a sample.
     size_t next_ = 0;
     PackedRows rows_;

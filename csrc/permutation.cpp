@@ -38,27 +38,48 @@ void Permutation::keys_of(uint64_t epoch, uint64_t (&keys)[rounds]) const {
     for (int number = 0; number < rounds; ++number) keys[number] = hash_words(states_[number], epoch);
 }
 
+void Permutation::step(uint64_t& row, uint64_t& column, uint64_t row_key, uint64_t column_key) const {
+    row = shifted(row, below(rows_, hash_words(row_key, column)), rows_);
+    column = shifted(column, below(columns_, hash_words(column_key, row)), columns_);
+}
+
 uint64_t Permutation::walk(uint64_t index, const uint64_t (&keys)[rounds]) const {
     uint64_t row = index / columns_, column = index % columns_;
     do {
-        for (int number = 0; number < rounds; number += 2) {
-            row = shifted(row, below(rows_, hash_words(keys[number], column)), rows_);
-            column = shifted(column, below(columns_, hash_words(keys[number + 1], row)), columns_);
-        }
+        for (int number = 0; number < rounds; number += 2) step(row, column, keys[number], keys[number + 1]);
     } while (row * columns_ + column >= size_);
     return row * columns_ + column;
 }
 
-uint64_t Permutation::image(uint64_t index, uint64_t epoch) const {
-    uint64_t keys[rounds];
-    keys_of(epoch, keys);
-    return walk(index, keys);
+uint64_t Permutation::image(uint64_t index, uint64_t epoch) {
+    if (!has_keys_ || epoch != epoch_) {
+        keys_of(epoch, keys_);
+        epoch_ = epoch;
+        has_keys_ = true;
+    }
+    return walk(index, keys_);
 }
 
 void Permutation::images(uint64_t first, size_t count, uint64_t epoch, int64_t* result) const {
     uint64_t keys[rounds];
     keys_of(epoch, keys);
-    for (size_t number = 0; number < count; ++number) result[number] = static_cast<int64_t>(walk(first + number, keys));
+    size_t done = 0;
+    // Several at once, as each step of one waits for the one before.
+    for (; done + lanes <= count; done += lanes) {
+        uint64_t row[lanes], column[lanes];
+        for (int lane = 0; lane < lanes; ++lane) {
+            row[lane] = (first + done + lane) / columns_;
+            column[lane] = (first + done + lane) % columns_;
+        }
+        for (int number = 0; number < rounds; number += 2) {
+            for (int lane = 0; lane < lanes; ++lane) step(row[lane], column[lane], keys[number], keys[number + 1]);
+        }
+        for (int lane = 0; lane < lanes; ++lane) {
+            const uint64_t cell = row[lane] * columns_ + column[lane];
+            result[done + lane] = static_cast<int64_t>(cell < size_ ? cell : walk(cell, keys));
+        }
+    }
+    for (; done < count; ++done) result[done] = static_cast<int64_t>(walk(first + done, keys));
 }
 
 }  // namespace megatron_bio

@@ -8,6 +8,7 @@
 #include "bert_rows.hpp"
 #include "python_arrays.hpp"
 #include "python_parts.hpp"
+#include "python_token_files.hpp"
 
 namespace megatron_bio {
 
@@ -83,17 +84,6 @@ py::tuple mask_rows(const py::array& tokens, const py::array& segment_ids, const
         }
     }
     return py::make_tuple(masked, positions, labels, weights);
-}
-
-template <typename Token>
-TokenFiles<Token> files_of(const std::vector<py::array>& arrays) {
-    TokenFiles<Token> files;
-    files.first.push_back(0);
-    for (const py::array& array : arrays) {
-        files.tokens.push_back(items_of<Token>(array, "files", {kAny}));
-        files.first.push_back(files.first.back() + array.size());
-    }
-    return files;
 }
 
 SampleTable table_of(const py::dict& samples, Held& held) {

@@ -7,6 +7,7 @@ PYBIND11_MODULE(_compiled, module) {
     megatron_bio::add_bert_rows(module);
     megatron_bio::add_byte_level(module);
     megatron_bio::add_citations(module);
+    megatron_bio::add_gpt_rows(module);
     megatron_bio::add_order(module);
     megatron_bio::add_packing(module);
     megatron_bio::add_wordpiece(module);

@@ -1,6 +1,8 @@
 // The order of samples for Python: see megatron_bio/data/order.py.
 #include <pybind11/numpy.h>
 
+#include <vector>
+
 #include "permutation.hpp"
 #include "python_parts.hpp"
 
@@ -38,6 +40,29 @@ Integers permuted(const Integers& indices, int64_t size, int64_t seed, int64_t p
     return images;
 }
 
+py::tuple located(const Integers& samples, int64_t size, int64_t seed, int64_t purpose) {
+    check_size(size);
+    const std::vector<py::ssize_t> shape(samples.shape(), samples.shape() + samples.ndim());
+    Integers epochs(shape), images(shape);
+    const int64_t* sample = samples.data();
+    int64_t *epoch = epochs.mutable_data(), *image = images.mutable_data();
+    py::ssize_t count = samples.size(), wrong = -1;
+    {
+        py::gil_scoped_release release;
+        Permutation permutation(size, seed, purpose);
+        for (py::ssize_t place = 0; place < count && wrong < 0; ++place) {
+            if (sample[place] < 0) {
+                wrong = place;
+            } else {
+                epoch[place] = sample[place] / size;
+                image[place] = static_cast<int64_t>(permutation.image(sample[place] % size, epoch[place]));
+            }
+        }
+    }
+    if (wrong >= 0) throw py::index_error("global sample " + std::to_string(sample[wrong]) + ": expected 0 or more");
+    return py::make_tuple(epochs, images);
+}
+
 Integers permutation(int64_t size, int64_t seed, int64_t purpose, int64_t epoch) {
     check_size(size);
     Integers images(size);
@@ -55,6 +80,8 @@ void add_order(py::module_& module) {
     module.def("permuted", &permuted, py::arg("indices").noconvert(), py::arg("size"), py::arg("seed"), py::arg("purpose"),
                py::arg("epochs").noconvert(),
                "Where the permutation of (seed, purpose, epoch) of 0 ... size - 1 sends each index; int64 [indices], all three.");
+    module.def("located", &located, py::arg("samples").noconvert(), py::arg("size"), py::arg("seed"), py::arg("purpose"),
+               "(epochs, images) of global samples, which count through epochs of `size` each; int64 of the shape of `samples`.");
     module.def("permutation", &permutation, py::arg("size"), py::arg("seed"), py::arg("purpose"), py::arg("epoch"),
                "The images of 0 ... size - 1; int64 [size].");
 }

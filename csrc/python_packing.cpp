@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "pack_rows.hpp"
@@ -12,9 +13,12 @@ namespace megatron_bio {
 
 namespace {
 
+// The array keeps the vector itself.
 template <typename Number>
-py::array_t<Number> to_array(const std::vector<Number>& values) {
-    return py::array_t<Number>(static_cast<py::ssize_t>(values.size()), values.data());
+py::array_t<Number> to_array(std::vector<Number>&& values) {
+    auto* kept = new std::vector<Number>(std::move(values));
+    py::capsule owner(kept, [](void* pointer) { delete static_cast<std::vector<Number>*>(pointer); });
+    return py::array_t<Number>(static_cast<py::ssize_t>(kept->size()), kept->data(), owner);
 }
 
 template <typename Number>
@@ -52,8 +56,9 @@ py::tuple pack(const py::array& lengths, const py::array& bounds, const py::arra
     counts["rows_at_most_samples"] = rows.rows_at_most_samples;
     counts["tokens"] = rows.tokens;
     counts["real_positions"] = rows.real_positions;
-    return py::make_tuple(to_array(rows.first_sequence), to_array(rows.first_offset), to_array(rows.lengths), to_array(rows.sequences),
-                          to_array(rows.first_sample), counts);
+    return py::make_tuple(to_array(std::move(rows.first_sequence)), to_array(std::move(rows.first_offset)),
+                          to_array(std::move(rows.lengths)), to_array(std::move(rows.sequences)),
+                          to_array(std::move(rows.first_sample)), counts);
 }
 
 }  // namespace

@@ -15,6 +15,7 @@ void add_articles(py::module_& module);
 void add_bert_rows(py::module_& module);
 void add_byte_level(py::module_& module);
 void add_citations(py::module_& module);
+void add_gpt_rows(py::module_& module);
 void add_order(py::module_& module);
 void add_packing(py::module_& module);
 void add_wordpiece(py::module_& module);

@@ -18,6 +18,7 @@ from megatron_bio.data.bert_rows import (
 )
 from megatron_bio.data.bert_samples import BertSamples, build_bert_samples
 from megatron_bio.data.compiled_rows import compiled_rows
+from megatron_bio.data.gpt_samples import GptRecipe as GptRecipe
 from megatron_bio.data.gpt_samples import GptSamples
 from megatron_bio.data.masking import Masking, mask_rows
 from megatron_bio.data.order import EMPTY_ROW, GlobalOrder
@@ -74,16 +75,6 @@ class BertRecipe:
             short_sequence_probability=self.short_sequence_probability,
             seed=self.seed,
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class GptRecipe:
-    """How GPT rows are made of documents."""
-
-    sequence_length: int
-    pad: int
-    reset_at_document_end: bool
-    seed: int
 
 
 class BertDataset:
@@ -175,7 +166,7 @@ class GptDataset:
     def __init__(self, source: TokenSource, documents: NDArray[np.int64], recipe: GptRecipe) -> None:
         """Count the chunks of `documents`, numbers of documents in `source`."""
         self._recipe = recipe
-        self._samples = GptSamples(source, documents, recipe.sequence_length, recipe.seed)
+        self._samples = GptSamples(source, documents, recipe)
 
     def __len__(self) -> int:
         """Return the chunks of one epoch, the same number in every epoch."""
@@ -197,28 +188,7 @@ class GptDataset:
     def _rows(
         self, sample_ids: NDArray[np.int64], epochs: NDArray[np.int64], samples: NDArray[np.int64]
     ) -> GptBatch:
-        length = self._recipe.sequence_length
-        shape = len(samples), length
-        real = samples != EMPTY_ROW
-        text = np.full((len(samples), length + 1), self._recipe.pad, dtype=np.int64)
-        firsts = np.zeros(text.shape, dtype=np.bool_)
-        for epoch in np.unique(epochs[real]).tolist():
-            chosen = np.flatnonzero(real & (epochs == epoch))
-            text[chosen], firsts[chosen] = self._samples.read(epoch, samples[chosen])
-        if not self._recipe.reset_at_document_end:
-            firsts[:] = False
-        columns = np.broadcast_to(np.arange(length), shape)
-        begins = np.maximum.accumulate(np.where(firsts[:, :-1], columns, 0), axis=1)
-        firsts[:, 0] = True
-        segments = np.cumsum(firsts[:, :-1], axis=1, dtype=np.int32) * real[:, None]
-        return GptBatch(
-            tokens=text[:, :-1].copy(),
-            segment_ids=segments.astype(np.int32),
-            position_ids=(columns - begins) * real[:, None],
-            labels=text[:, 1:].copy(),
-            label_weights=(~firsts[:, 1:] & real[:, None]).astype(np.float32),
-            sample_ids=sample_ids,
-        )
+        return GptBatch(**self._samples.read(epochs, samples), sample_ids=sample_ids)
 
 
 Dataset: TypeAlias = BertDataset | GptDataset

@@ -101,6 +101,12 @@ class GlobalOrder:
 
     def locate(self, global_samples: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return (epochs, samples) of the same shape as `global_samples`."""
+        if compiled is not None:
+            samples = np.ascontiguousarray(global_samples, dtype=np.int64)
+            located: tuple[NDArray[np.int64], NDArray[np.int64]] = compiled.located(
+                samples, self.samples_per_epoch, self.seed, Purpose.SAMPLE_ORDER
+            )
+            return located
         epochs, indices = np.divmod(np.asarray(global_samples, dtype=np.int64), self.samples_per_epoch)
         return epochs, permuted(indices, self.samples_per_epoch, self.seed, Purpose.SAMPLE_ORDER, epochs)
 

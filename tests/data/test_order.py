@@ -139,8 +139,27 @@ def test_compiled_order_is_the_defined_one(size: int, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.skipif(compiled is None, reason="the compiled parts were not built")
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 9, 17, 63, 1000, 4097])
+def test_compiled_whole_orders_and_places_are_the_defined_ones(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = np.array([[0, size - 1, size], [5 * size + size // 2, 0, 2**62 + 11]])
+
+    def found() -> list[list[int]]:
+        arrays = [Permutation(size, 9, epoch).all() for epoch in range(3)]
+        located = [*GlobalOrder(size, 9).locate(samples), *GlobalOrder(size, 9).locate(samples.T)]
+        return [array.tolist() for array in [*arrays, *located]]
+
+    fast = found()
+    monkeypatch.setattr("megatron_bio.data.order.compiled", None)
+    assert found() == fast
+
+
+@pytest.mark.skipif(compiled is None, reason="the compiled parts were not built")
 def test_compiled_order_refuses_what_is_outside() -> None:
     zero = np.zeros(1, dtype=np.int64)
+    with pytest.raises(IndexError, match="global sample -1: expected 0 or more"):
+        compiled.located(zero - 1, 5, 1, 4)
     for wrong in (-1, 5):
         with pytest.raises(IndexError, match=r"outside 0 \.\.\. 4"):
             compiled.permuted(zero + wrong, 5, 1, 4, zero)
