@@ -77,7 +77,7 @@ def our_bert(prefix: Path, sequence_length: int) -> None:
         max_samples_per_row=16,
         seed=SEED,
     )
-    BertDataset(source, np.arange(source.document_count), recipe)
+    BertDataset(source, recipe.samples(source, np.arange(source.document_count)), recipe)
 
 
 def seconds(work: Callable[[], Any]) -> float:

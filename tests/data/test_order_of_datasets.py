@@ -29,20 +29,17 @@ def dataset_of(kind: str, source) -> Dataset:
     special = SpecialTokens(cls=2, sep=3, mask=4, pad=0)
     masking = Masking.for_vocabulary(0.15, 4, [0, 1, 2, 3, 4], np.arange(60000) >= 50000, "whole_word")
     packing = kind == "packed"
-    return BertDataset(
-        source,
-        documents,
-        BertRecipe(
-            sequence_length=LENGTH,
-            special=special,
-            masking=masking,
-            short_sequence_probability=0.1,
-            sentence_order="sop",
-            packing=packing,
-            max_samples_per_row=3 if packing else 1,
-            seed=SEED,
-        ),
+    recipe = BertRecipe(
+        sequence_length=LENGTH,
+        special=special,
+        masking=masking,
+        short_sequence_probability=0.1,
+        sentence_order="sop",
+        packing=packing,
+        max_samples_per_row=3 if packing else 1,
+        seed=SEED,
     )
+    return BertDataset(source, recipe.samples(source, documents), recipe)
 
 
 @pytest.fixture(params=[1, 2, 7, 40])
