@@ -310,19 +310,18 @@ class IndexedReader:
 
     def _check_order(self, fractions: NDArray[np.float64] | None) -> None:
         """Check neighbours in the index: at all places, or at these fractions (0 to 1) of its length."""
-        for start, stop in _windows(len(self) - 1, fractions):
-            pointers = self.sequence_pointers[start : stop + 1]
-            sizes = self.sequence_lengths[start:stop].astype(np.int64) * self.dtype.itemsize
-            wrong = np.flatnonzero((np.diff(pointers) != sizes) | (sizes < 0))
+        for places in _places(len(self) - 1, fractions):
+            sizes = self.sequence_lengths[places].astype(np.int64) * self.dtype.itemsize
+            expected = self.sequence_pointers[places] + sizes
+            wrong = np.flatnonzero((self.sequence_pointers[places + 1] != expected) | (sizes < 0))
             if len(wrong):
-                raise self._wrong_pointer(
-                    start + int(wrong[0]) + 1, int(pointers[wrong[0]] + sizes[wrong[0]])
-                )
-        for start, stop in _windows(self.document_count, fractions):
-            if (np.diff(self.document_indices[start : stop + 1]) < 0).any():
+                raise self._wrong_pointer(int(places[wrong[0]]) + 1, int(expected[wrong[0]]))
+        for places in _places(self.document_count, fractions):
+            falls = places[self.document_indices[places + 1] < self.document_indices[places]]
+            if len(falls):
                 raise TokenDataError(
                     f"{index_path(self.prefix)}: expected document indices that never fall, found a fall between "
-                    f"documents {start} and {stop}. The index is damaged: copy it again or make the data again."
+                    f"documents {falls[0]} and {falls[0] + 1}. The index is damaged: copy it again or make the data again."
                 )
 
     def _wrong_pointer(self, sequence: int, expected: int) -> TokenDataError:
@@ -333,11 +332,11 @@ class IndexedReader:
         )
 
 
-def _windows(count: int, fractions: NDArray[np.float64] | None) -> list[tuple[int, int]]:
-    """Cut `count` neighbouring pairs into chunks, or take the pair at each of the given fractions."""
+def _places(count: int, fractions: NDArray[np.float64] | None) -> list[NDArray[np.int64]]:
+    """The first of each of `count` neighbouring pairs, in chunks, or of the pairs at the given fractions."""
     if fractions is None or count < 1:
-        return [(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
-    return [(place, place + 1) for place in np.unique((fractions * (count - 1)).astype(np.int64)).tolist()]
+        return [np.arange(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
+    return [np.unique((fractions * (count - 1)).astype(np.int64))]
 
 
 def _map_file(path: Path) -> memoryview:
