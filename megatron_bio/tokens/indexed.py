@@ -40,6 +40,7 @@ CHUNK = 1 << 20
 """Sequences or tokens looked at in one go, so that memory stays small for any size of data."""
 
 Tokens: TypeAlias = NDArray[np.integer[Any]]
+Places: TypeAlias = slice | NDArray[np.int64]
 
 
 def token_dtype(vocab_size: int) -> np.dtype[np.integer[Any]]:
@@ -310,18 +311,20 @@ class IndexedReader:
 
     def _check_order(self, fractions: NDArray[np.float64] | None) -> None:
         """Check neighbours in the index: at all places, or at these fractions (0 to 1) of its length."""
-        for places in _places(len(self) - 1, fractions):
-            sizes = self.sequence_lengths[places].astype(np.int64) * self.dtype.itemsize
-            expected = self.sequence_pointers[places] + sizes
-            wrong = np.flatnonzero((self.sequence_pointers[places + 1] != expected) | (sizes < 0))
+        for first, second in _neighbours(len(self) - 1, fractions):
+            sizes = self.sequence_lengths[first].astype(np.int64) * self.dtype.itemsize
+            expected = self.sequence_pointers[first] + sizes
+            wrong = np.flatnonzero((self.sequence_pointers[second] != expected) | (sizes < 0))
             if len(wrong):
-                raise self._wrong_pointer(int(places[wrong[0]]) + 1, int(expected[wrong[0]]))
-        for places in _places(self.document_count, fractions):
-            falls = places[self.document_indices[places + 1] < self.document_indices[places]]
+                sequence = np.arange(len(self))[second][wrong[0]]
+                raise self._wrong_pointer(int(sequence), int(expected[wrong[0]]))
+        for first, second in _neighbours(self.document_count, fractions):
+            falls = np.flatnonzero(self.document_indices[second] < self.document_indices[first])
             if len(falls):
+                document = np.arange(self.document_count)[first][falls[0]]
                 raise TokenDataError(
                     f"{index_path(self.prefix)}: expected document indices that never fall, found a fall between "
-                    f"documents {falls[0]} and {falls[0] + 1}. The index is damaged: copy it again or make the data again."
+                    f"documents {document} and {document + 1}. The index is damaged: copy it again or make the data again."
                 )
 
     def _wrong_pointer(self, sequence: int, expected: int) -> TokenDataError:
@@ -332,11 +335,13 @@ class IndexedReader:
         )
 
 
-def _places(count: int, fractions: NDArray[np.float64] | None) -> list[NDArray[np.int64]]:
-    """The first of each of `count` neighbouring pairs, in chunks, or of the pairs at the given fractions."""
+def _neighbours(count: int, fractions: NDArray[np.float64] | None) -> list[tuple[Places, Places]]:
+    """The first and the second of each of `count` neighbouring pairs, in chunks, or of the pairs at the given fractions."""
     if fractions is None or count < 1:
-        return [np.arange(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
-    return [np.unique((fractions * (count - 1)).astype(np.int64))]
+        bounds = [(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
+        return [(slice(start, stop), slice(start + 1, stop + 1)) for start, stop in bounds]
+    first = np.unique((fractions * (count - 1)).astype(np.int64))
+    return [(first, first + 1)]
 
 
 def _map_file(path: Path) -> memoryview:
