@@ -6,8 +6,8 @@ from typing import Literal, Self
 
 from megatron_bio import __version__
 from megatron_bio.config.tokens import DOCUMENT_KEYS, PreprocessOptions
+from megatron_bio.corpus.building.split import SPLIT_NAMES
 from megatron_bio.corpus.work_folder import file_identity, fingerprint
-from megatron_bio.tokens.document_split import PARTS
 from megatron_bio.tokens.encoding import Encoder
 from megatron_bio.tokens.errors import PreprocessError
 from megatron_bio.tokens.pending_files import FileDigest
@@ -43,9 +43,11 @@ class PreprocessJob:
             )
         inputs = find_inputs(options.inputs, bool(options.split))
         if options.split:
-            suffixes = {part: f"_{PARTS[part]}" for part, share in enumerate(options.split) if share > 0}
+            suffixes = {
+                part: f"_{SPLIT_NAMES[part]}" for part, share in enumerate(options.split) if share > 0
+            }
         elif inputs.are_split:
-            suffixes = {part: f"_{PARTS[part]}" for part in sorted(set(inputs.parts))}
+            suffixes = {part: f"_{SPLIT_NAMES[part]}" for part in sorted(set(inputs.parts))}
         else:
             suffixes = {0: ""}
         job = cls(

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from megatron_bio.corpus.building.split import SPLIT_NAMES
 from megatron_bio.corpus.built_corpus import MANIFEST, BuiltCorpus
 from megatron_bio.corpus.inputs import expand_inputs
-from megatron_bio.tokens.document_split import PARTS
 from megatron_bio.tokens.errors import PreprocessError
 
 
@@ -16,7 +16,7 @@ class TokenInputs:
 
     files: list[Path]
     parts: list[int]
-    """Which of `PARTS` each belongs to; 0 for all where the inputs do not say."""
+    """Which of `SPLIT_NAMES` each belongs to; 0 for all where the inputs do not say."""
     are_split: bool
     """Whether they say."""
 
@@ -53,9 +53,9 @@ def _shards_of(folders: list[Path]) -> TokenInputs:
         if problems := corpus.problems(read=False):
             raise PreprocessError(f"{problems[0]}. The corpus {folder} is not whole: build it again.")
         for file in corpus.files:
-            if file.split in PARTS:
+            if file.split in SPLIT_NAMES:
                 files.append(file.path)
-                parts.append(PARTS.index(file.split))
+                parts.append(SPLIT_NAMES.index(file.split))
     if not files:
         raise PreprocessError(
             f"--inputs: expected corpora with documents, found none in {', '.join(map(str, folders))}."
@@ -65,7 +65,7 @@ def _shards_of(folders: list[Path]) -> TokenInputs:
 
 
 def _files_of(path: Path) -> list[Path]:
-    if path.is_dir() and path.name in PARTS and (path.parent / MANIFEST).is_file():
+    if path.is_dir() and path.name in SPLIT_NAMES and (path.parent / MANIFEST).is_file():
         return [file.path for file in BuiltCorpus.read(path.parent).files if file.split == path.name]
     return expand_inputs([path])
 

@@ -16,7 +16,12 @@ def split_of(document: Document, fractions: Sequence[float]) -> int:
     PMC state no PMID, but PubMed states the PMCID of each abstract whose article is there. Else it is of the PMID, else of
     the id. An abstract that states only its PMID can thus be on another side than an article with a PMCID.
     """
-    digest = hashlib.blake2b(_name(document).encode(), digest_size=8, person=b"corpus-split").digest()
+    return part_of_name(_name(document), fractions, b"corpus-split")
+
+
+def part_of_name(name: str, fractions: Sequence[float], purpose: bytes) -> int:
+    """The number of the part, drawn with these probabilities from a hash of `name`; another purpose draws anew."""
+    digest = hashlib.blake2b(name.encode(), digest_size=8, person=purpose).digest()
     draw = int.from_bytes(digest, "big") / 2**64
     total = 0.0
     for part, fraction in enumerate(fractions):
