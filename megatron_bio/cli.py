@@ -54,7 +54,8 @@ def main(words: Sequence[str] | None = None) -> int:
             with _short_warnings(program):
                 return _run(verb, rest)
         finally:
-            sys.stdout.flush()
+            if sys.stdout is not None:  # a service may start without one
+                sys.stdout.flush()
     except BrokenPipeError:
         if not _reader_is_gone():
             raise

@@ -266,6 +266,22 @@ def test_reader_that_has_gone_is_no_error(unbuffered: str) -> None:
     assert (process.returncode, process.stderr) == (141, b"")
 
 
+@pytest.mark.parametrize("closed", [1, 2])
+def test_a_service_without_stdout_or_stderr(closed: int, tmp_path: Path) -> None:
+    documents = tmp_path / "documents.jsonl"
+    documents.write_text('{"id": "1", "text": "Mice lived. Rats lived."}\n')
+    for command in (
+        f"vocabulary train --inputs {documents} --output {tmp_path / 't'} --size 40 --minimum_frequency 9",
+        f"preprocess {documents} --tokenizer {tmp_path / 't'} --output {tmp_path / 'tokens'}",
+    ):
+        process = subprocess.run(
+            ["bash", "-c", f"exec {sys.executable} -m megatron_bio {command} {closed}>&-"],
+            capture_output=True, text=True, check=False, cwd=ROOT,
+        )  # fmt: skip
+        assert (process.returncode, process.stderr) == (0, "")
+    assert (tmp_path / "tokens.json").exists()
+
+
 def test_terminal_that_cannot_show_a_character() -> None:
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
     process = subprocess.run(

@@ -10,7 +10,7 @@ STEP_BYTES = 1 << 18
 @contextmanager
 def byte_progress(title: str, total: int, enabled: bool) -> Iterator[Callable[[int], None]]:
     """Yields a function that is told the bytes done so far; it costs nothing to call often."""
-    if not enabled or not sys.stderr.isatty():
+    if not enabled or sys.stderr is None or not sys.stderr.isatty():
         yield lambda done: None
         return
     # Only a terminal needs them, and they take longer to load than a small file to read.

@@ -180,7 +180,7 @@ def _serve(pipe: Connection, work: Callable[[Any], Any]) -> None:
     while True:
         try:
             task = pipe.recv()
-        except EOFError:
+        except (EOFError, OSError):  # a parent that ends with an answer unread resets the connection
             return
         try:
             outcome = work(task)

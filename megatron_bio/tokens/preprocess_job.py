@@ -10,8 +10,9 @@ from megatron_bio.corpus.building.split import SPLIT_NAMES
 from megatron_bio.corpus.work_folder import file_identity, fingerprint
 from megatron_bio.tokens.encoding import Encoder
 from megatron_bio.tokens.errors import PreprocessError
+from megatron_bio.tokens.indexed import data_path, index_path
 from megatron_bio.tokens.pending_files import FileDigest
-from megatron_bio.tokens.sidecar import Sidecar
+from megatron_bio.tokens.sidecar import Sidecar, sidecar_path
 from megatron_bio.tokens.token_inputs import TokenInputs, find_inputs
 from megatron_bio.tokens.tokenizer import Tokenizer
 from megatron_bio.tokens.unfinished import PartProgress, Progress
@@ -57,8 +58,7 @@ class PreprocessJob:
             encoder=_encoder(options, tokenizer),
             suffixes=suffixes,
         )
-        for prefix in job.prefixes.values():
-            Sidecar.read(prefix)  # A foreign file of this name is refused now, not after hours.
+        job._check_outputs()
         return job
 
     @property
@@ -66,6 +66,18 @@ class PreprocessJob:
         """The token data, by part."""
         output = self.options.output
         return {part: output.with_name(output.name + suffix) for part, suffix in self.suffixes.items()}
+
+    def _check_outputs(self) -> None:
+        """What must not be replaced is refused now, not after hours: what is read, and a foreign file of the manifest's name."""
+        read = {path.resolve() for path in self.inputs.files}
+        for prefix in self.prefixes.values():
+            for path in (data_path(prefix), index_path(prefix), sidecar_path(prefix)):
+                if path.resolve() in read:
+                    raise PreprocessError(
+                        f"--output {self.options.output}: expected other files than those that are read, but {path} is one of "
+                        f"--inputs and would be replaced. Give another --output."
+                    )
+            Sidecar.read(prefix)
 
     @property
     def made_from(self) -> str:

@@ -15,7 +15,7 @@ STEP_DOCUMENTS = 1000
 def read_with_progress(title: str, inputs: Sequence[Path | str], enabled: bool) -> Iterator[Document]:
     """The documents of the inputs, in order, counted on the terminal while they are read."""
     documents = read_documents(inputs)
-    if not enabled or not sys.stderr.isatty():
+    if not enabled or sys.stderr is None or not sys.stderr.isatty():
         yield from documents
         return
     columns = (

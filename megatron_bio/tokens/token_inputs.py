@@ -71,9 +71,10 @@ def _files_of(path: Path) -> list[Path]:
 
 
 def _check_different(files: list[Path]) -> None:
-    seen: dict[Path, Path] = {}
+    seen: dict[tuple[int, int], Path] = {}
     for file in files:
-        other = seen.setdefault(file.resolve(), file)
+        status = file.stat()  # of the file that a link points to, whatever kind of link
+        other = seen.setdefault((status.st_dev, status.st_ino), file)
         if other != file:
             raise PreprocessError(
                 f"--inputs: expected every file once, found {other} and {file}, which are the same file. Leave one out, or "

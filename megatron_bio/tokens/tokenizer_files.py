@@ -150,7 +150,13 @@ def read_json(path: Path) -> dict[str, Any]:
 def _locate(path: Path) -> tuple[Path, Path]:
     """The folder, and the file in it that holds the vocabulary."""
     if path.is_file():
-        return path.parent, path
+        # Another name, as gpt2-vocab.json, would be read as vocab.json of its folder, which may be of another tokenizer.
+        if path.suffix == ".txt" or path.name in ("tokenizer.json", "vocab.json"):
+            return path.parent, path
+        raise TokenizerError(
+            f"{path}: expected a folder, or a file named tokenizer.json, vocab.json (with merges.txt beside it) or *.txt (a "
+            f"WordPiece vocabulary), found a file of another name. Copy it to a folder of its own under one of these names."
+        )
     if not path.exists():
         replaced = sorted(path.parent.glob(f".{path.name}.*.replaced")) if path.parent.is_dir() else []
         remedy = (

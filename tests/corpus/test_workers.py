@@ -97,6 +97,18 @@ def test_closing_early_ends_the_workers(others: set[int | None]) -> None:
     assert not own_children(others)
 
 
+def test_answers_that_nobody_reads_are_no_defect(
+    others: set[int | None], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As after Ctrl-C: the parent closes its pipes with answers in them, and a worker may notice before it is ended."""
+    results = map_in_order(work, map(Item, range(20)), 2)
+    assert next(results) == 0
+    time.sleep(0.5)
+    monkeypatch.setattr(multiprocessing.process.BaseProcess, "terminate", lambda process: None)
+    results.close()
+    assert capfd.readouterr().err == ""
+
+
 def test_idle_workers_end_by_themselves(others: set[int | None]) -> None:
     results = map_in_order(work, map(Item, range(3)), 2)
     next(results)

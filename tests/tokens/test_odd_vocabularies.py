@@ -113,6 +113,15 @@ def test_blank_lines(tmp_path: Path) -> None:
         Tokenizer.load(wordpiece(tmp_path / "two", [*SPECIAL, "", *WORDS, "", "a"]))
 
 
+def test_a_file_of_another_name_is_not_taken_for_its_neighbour(tmp_path: Path) -> None:
+    folder = byte_level(tmp_path / "t", BPE)
+    assert Tokenizer.load(folder / "vocab.json").vocab_size == len(BPE)
+    other = folder / "other-vocab.json"
+    other.write_text(json.dumps(BPE | {"ba": len(BPE)}))
+    with pytest.raises(TokenizerError, match=r"other-vocab.json: expected .* found a file of another name"):
+        Tokenizer.load(other)
+
+
 def test_an_empty_file(tmp_path: Path) -> None:
     with pytest.raises(TokenizerError, match="vocabulary of 0 tokens, found none named"):
         Tokenizer.load(wordpiece(tmp_path / "t", []))

@@ -201,8 +201,23 @@ def test_the_same_file_by_two_names(options: PreprocessOptions, tmp_path: Path) 
     (tmp_path / "link.jsonl").symlink_to(options.inputs[0])
     with pytest.raises(PreprocessError, match="which are the same file"):
         preprocess(replace(options, inputs=[*options.inputs, str(tmp_path / "link.jsonl")]))
+    (tmp_path / "hard.jsonl").hardlink_to(options.inputs[0])
+    with pytest.raises(PreprocessError, match="which are the same file"):
+        preprocess(replace(options, inputs=[*options.inputs, str(tmp_path / "hard.jsonl")]))
     preprocess(replace(options, inputs=[*options.inputs, str(tmp_path / "documents.jsonl")]))
     assert manifest(options.output).documents == 100
+
+
+@pytest.mark.parametrize("suffix", [".bin", ".idx", ".json"])
+def test_an_output_never_replaces_what_is_read(
+    options: PreprocessOptions, tmp_path: Path, suffix: str
+) -> None:
+    documents = tmp_path / f"notes{suffix}"
+    content = Path(options.inputs[0]).read_bytes()
+    documents.write_bytes(content)
+    with pytest.raises(PreprocessError, match=f"notes{suffix} is one of --inputs and would be replaced"):
+        preprocess(replace(options, inputs=[str(documents)], output=tmp_path / "notes"))
+    assert documents.read_bytes() == content
 
 
 @pytest.mark.parametrize("workers", [1, 2])
