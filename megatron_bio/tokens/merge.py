@@ -111,7 +111,7 @@ def _sidecar(prefix: Path) -> Sidecar | None:
             f"output has none either"
         )
     else:
-        sidecar.check_sizes(prefix)
+        sidecar.check_index(prefix)
     return sidecar
 
 

@@ -3,6 +3,7 @@
 It is renamed last and holds the sizes and checksums of the other two, so that files of two runs are told apart.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -102,6 +103,19 @@ class Sidecar:
                     f"are not of one run, perhaps because a run was killed while it replaced them: make the token data again."
                 )
 
+    def check_index(self, prefix: Path) -> None:
+        """Check the sizes of both files and the content of .idx, without which tokens would be cut at wrong places."""
+        self.check_sizes(prefix)
+        path = index_path(prefix)
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != self.files["idx"].sha256:
+            raise TokenDataError(
+                f"{path}: expected the file that {sidecar_path(prefix).name} was written for, found another content (sha256 "
+                f"{found[:12]} instead of {self.files['idx'].sha256[:12]}). It is damaged or of another run: copy all three "
+                f"files again or make the token data again."
+            )
+
 
 def sidecar_path(prefix: Path) -> Path:
     """PREFIX.json; the prefix may contain dots."""
@@ -117,7 +131,7 @@ def check_tokenizer(prefix: Path | str, tokenizer: Tokenizer) -> str:
     sidecar = Sidecar.read(prefix)
     if sidecar is None:
         return _check_largest_id(prefix, tokenizer)
-    sidecar.check_sizes(prefix)
+    sidecar.check_index(prefix)
     if sidecar.tokenizer_fingerprint != tokenizer.fingerprint:
         raise TokenDataError(
             f"{prefix}: expected token data of the tokenizer {tokenizer.name} ({_description(tokenizer)}), found data made "

@@ -15,7 +15,7 @@ from megatron_bio.config.tokens import MergeOptions, PreprocessOptions
 from megatron_bio.tokens import indexed
 from megatron_bio.tokens import merge as merging
 from megatron_bio.tokens.errors import TokenDataError
-from megatron_bio.tokens.indexed import IndexedReader, IndexedWriter
+from megatron_bio.tokens.indexed import IndexedReader, IndexedWriter, index_path
 from megatron_bio.tokens.merge import merge
 from megatron_bio.tokens.preprocess import preprocess
 from megatron_bio.tokens.sidecar import Sidecar
@@ -120,6 +120,18 @@ def test_manifests_are_joined(tmp_path: Path, wordpiece: Path) -> None:
     (tmp_path / "a.json").unlink()
     merge(together(tmp_path, *names))
     assert Sidecar.read(tmp_path / "all") is None
+
+
+def test_an_index_of_another_run_is_refused(tmp_path: Path, wordpiece: Path) -> None:
+    for name, texts in (("a", ("mice", "rats died")), ("b", ("mice died", "rats"))):
+        documents = tmp_path / f"{name}.jsonl"
+        documents.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+        preprocess(PreprocessOptions(inputs=[str(documents)], tokenizer=wordpiece, output=tmp_path / name))
+    index_path(tmp_path / "a").write_bytes(index_path(tmp_path / "b").read_bytes())
+    IndexedReader(tmp_path / "a").verify()
+    with pytest.raises(TokenDataError, match="another content"):
+        merge(together(tmp_path, "a", "b"))
+    assert not list(tmp_path.glob("*all*"))
 
 
 @pytest.mark.filterwarnings("ignore:.*capitals:megatron_bio.tokens.errors.TokenizerWarning")

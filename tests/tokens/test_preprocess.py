@@ -5,6 +5,7 @@ import hashlib
 import json
 import lzma
 import random
+import struct
 from dataclasses import replace
 from itertools import islice, pairwise
 from pathlib import Path
@@ -20,7 +21,7 @@ from megatron_bio.corpus.errors import CorpusError
 from megatron_bio.tokens import document_lines, pending_files
 from megatron_bio.tokens.document_lines import read_line_blocks
 from megatron_bio.tokens.errors import PreprocessError, TokenDataError
-from megatron_bio.tokens.indexed import IndexedReader, IndexedWriter
+from megatron_bio.tokens.indexed import IndexedReader, IndexedWriter, index_path
 from megatron_bio.tokens.preprocess import preprocess
 from megatron_bio.tokens.sidecar import Sidecar, check_tokenizer
 from megatron_bio.tokens.tokenizer import Tokenizer
@@ -278,6 +279,26 @@ def test_check_tokenizer(options: PreprocessOptions, byte_level: Path) -> None:
         TokenDataError, match=rf"{byte_level} \(bpe, 257 tokens.* found data made with {options.tokenizer} "
     ):
         check_tokenizer(options.output, wrong)
+
+
+def swap_first_lengths(prefix: Path) -> None:
+    """Make the index one that fits the .bin file as well and cuts its first two sequences elsewhere."""
+    reader, path = IndexedReader(prefix), index_path(prefix)
+    first, second = reader.sequence_lengths[:2].tolist()
+    assert first != second
+    content = bytearray(path.read_bytes())
+    content[34:42] = struct.pack("<ii", second, first)
+    start = 34 + 4 * len(reader) + 8
+    content[start : start + 8] = struct.pack("<q", second * reader.dtype.itemsize)
+    path.write_bytes(content)
+
+
+def test_check_tokenizer_of_an_index_of_another_run_and_the_same_size(options: PreprocessOptions) -> None:
+    preprocess(options)
+    swap_first_lengths(options.output)
+    IndexedReader(options.output).verify()
+    with pytest.raises(TokenDataError, match="another content"):
+        check_tokenizer(options.output, Tokenizer.load(options.tokenizer))
 
 
 def test_check_tokenizer_of_a_half_replaced_trio(options: PreprocessOptions, tmp_path: Path) -> None:
