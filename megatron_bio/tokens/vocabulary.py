@@ -92,6 +92,11 @@ def _train_by_sentencepiece(
 
 def _fixed_tokens(options: TrainVocabularyOptions, alphabet: list[str], inside: list[str]) -> list[str]:
     """The tokens that a vocabulary has whatever else is learned: special, unused, characters alone and inside words."""
+    if not alphabet:
+        raise TokenizerError(
+            f"--inputs: expected text in {', '.join(options.inputs)}, found no character that a word can hold. Give other "
+            f"documents."
+        )
     unused = [f"[unused{number}]" for number in range(options.unused)]
     fixed = [*BERT_SPECIAL_TOKENS, *unused, *alphabet, *(f"##{character}" for character in inside)]
     if options.tokens <= len(fixed):

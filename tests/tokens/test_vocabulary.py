@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from tokenizers import Tokenizer as Core
@@ -144,6 +145,17 @@ def test_size_below_the_alphabet_is_refused(options: TrainVocabularyOptions) -> 
         TokenizerError, match=r"--size: expected more than the \d+ tokens .* found 40\. Raise --size"
     ):
         train_vocabulary(replace(options, size=40))
+    assert not options.output.exists()
+
+
+@pytest.mark.parametrize("method", ["direct", "sentencepiece"])
+def test_documents_of_control_characters_are_refused(
+    options: TrainVocabularyOptions, tmp_path: Path, method: Literal["direct", "sentencepiece"]
+) -> None:
+    path = tmp_path / "c.jsonl"
+    path.write_text('{"text": "\\u0001\\u0002 \\u0003"}\n')
+    with pytest.raises(TokenizerError, match="found no character that a word can hold"):
+        train_vocabulary(replace(options, inputs=[str(path)], method=method))
     assert not options.output.exists()
 
 
