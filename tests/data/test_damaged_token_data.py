@@ -100,7 +100,9 @@ def test_a_last_sequence_that_ends_where_it_should_but_begins_behind_is_refused(
     prefix = small(tmp_path)
     put(prefix, LENGTHS + 4 * 11, "<i", -5)
     put(prefix, POINTERS + 8 * 11, "<q", SEQUENCES * 5 * 2 + 5 * 2)
-    with pytest.raises(TokenDataError, match=r"t\.idx: expected 0 or more tokens in the last sequence, found -5"):
+    with pytest.raises(
+        TokenDataError, match=r"t\.idx: expected 0 or more tokens in the last sequence, found -5"
+    ):
         IndexedReader(prefix)
 
 
