@@ -154,7 +154,8 @@ class _Corpus:
         number: int = 0,
     ) -> "_Corpus":
         """Split the documents of `source` and build the parts; `number` is that of the corpus in its blend."""
-        split = split_documents(len(source.document_indices) - 1, config.split, config.seed)
+        documents = len(source.document_indices) - 1
+        split = split_documents(documents, config.split, config.seed, name or "the token data")
         origins: list[str] = []
         parts: list[Dataset | None] = [None, None]
         for place, part in enumerate(SPLIT_NAMES[:2]):
