@@ -32,6 +32,7 @@ from megatron_bio.tokens.tokenizer import Tokenizer
 RUN_CONFIG, RUN_LOG = "config.yaml", "log.jsonl"
 ROWS_AT_ONCE = 16
 PIPED_WIDTH = 120
+_LAST_ROW = 2**62
 _OPTIONS = Program(name="megatron-bio pretrain", description="")
 
 
@@ -175,6 +176,10 @@ def _check_range(dataset: TrainingDataset, options: InspectOptions) -> None:
     if options.samples > size:
         raise InspectionError(
             f"--samples {options.samples}: expected at most the {size} rows of one epoch of {options.part}. Ask for fewer."
+        )
+    if options.first > _LAST_ROW:
+        raise InspectionError(
+            f"--first {options.first}: expected at most 2^62. Step t of a run reads rows from (t - 1) x its global batch size on."
         )
     if options.part == "validation" and options.first + options.samples > size:
         raise InspectionError(

@@ -345,6 +345,7 @@ def test_tokenizer_of_the_manifest_may_be_gone(bert: Path, tmp_path: Path) -> No
             InspectionError,
             r"--samples 10000: expected at most the \d+ rows of one epoch",
         ),
+        ({"samples": 1, "first": 2**63 - 1}, InspectionError, r"--first \d+: expected at most 2\^62"),
         ({"samples": 1, "first": 999, "part": "validation"}, InspectionError, "validation has the rows 0 to"),
         ({"samples": 1, "part": "validation", "data": ["split=[1,0,0]"]}, InspectionError, "no documents"),
         ({"samples": 1, "architecture": "gpt"}, UserError, "gpt needs one sequence per document|<|endoftext"),

@@ -1,12 +1,14 @@
 """Which token data a run reads and how samples are made of it."""
 
 import math
+import os
 from dataclasses import dataclass
 from typing import Literal
 
 from megatron_bio.config.errors import ConfigurationError
 
 _SHORTEST_SEQUENCE = 8
+_LONGEST_SEQUENCE = 2**24
 _MOST_WORDS = 512
 _LARGEST_SEED = 2**63 - 1
 
@@ -61,7 +63,8 @@ class DataConfig:
         """Refuse values that give no samples."""
         if not self.prefixes or not all(self.prefixes):
             raise ConfigurationError(f"data.prefixes: expected at least one path, found {self.prefixes}.")
-        repeated = sorted({prefix for prefix in self.prefixes if self.prefixes.count(prefix) > 1})
+        paths = [os.path.normpath(prefix) for prefix in self.prefixes]
+        repeated = sorted({path for path in paths if paths.count(path) > 1})
         if repeated:
             raise ConfigurationError(
                 f"data.prefixes: {', '.join(repeated)} is given twice; its documents could be in train and validation "
@@ -74,6 +77,10 @@ class DataConfig:
             raise ConfigurationError(
                 f"data.sequence_length: expected at least {_SHORTEST_SEQUENCE}, found {self.sequence_length}; a row "
                 f"holds up to three special tokens besides the text."
+            )
+        if self.sequence_length > _LONGEST_SEQUENCE:
+            raise ConfigurationError(
+                f"data.sequence_length: expected at most {_LONGEST_SEQUENCE}, found {self.sequence_length}."
             )
         self._check_split()
         if not 0.0 < self.masked_lm_probability < 1.0:

@@ -24,7 +24,6 @@ from megatron_bio.tokens.sidecar import Sidecar, check_tokenizer
 from megatron_bio.tokens.tokenizer import Tokenizer
 
 Architecture = Literal["bert", "gpt"]
-_CHUNK = 1 << 20
 TrainingDataset: TypeAlias = Dataset | BlendedDataset
 
 
@@ -155,7 +154,8 @@ class _Corpus:
         number: int = 0,
     ) -> "_Corpus":
         """Split the documents of `source` and build the parts; `number` is that of the corpus in its blend."""
-        split = split_documents(len(source.document_indices) - 1, config.split, config.seed)
+        documents = len(source.document_indices) - 1
+        split = split_documents(documents, config.split, config.seed, name or "the token data")
         origins: list[str] = []
         parts: list[Dataset | None] = [None, None]
         for place, part in enumerate(SPLIT_NAMES[:2]):
@@ -219,7 +219,7 @@ def _gpt_recipe(config: DataConfig, tokenizer: Tokenizer) -> GptRecipe:
 def _open(prefix: str, architecture: Architecture, tokenizer: Tokenizer) -> tuple[IndexedReader, str]:
     """Return the reader of token data that suit architecture and tokenizer, and how the latter was checked."""
     reader = IndexedReader(prefix)
-    _check_whole_index(reader, prefix)
+    reader.verify()  # opening a large index looks at it in places only
     checked = check_tokenizer(prefix, tokenizer)
     sidecar = Sidecar.read(Path(prefix))
     alone = len(reader) == reader.document_count
@@ -236,27 +236,6 @@ def _open(prefix: str, architecture: Architecture, tokenizer: Tokenizer) -> tupl
             f"`megatron-bio preprocess --split_sentences false`, which also ends each document with a token of its own."
         )
     return reader, checked
-
-
-def _check_whole_index(reader: IndexedReader, prefix: str) -> None:
-    """Check what opening a large index looks at in places only, as far as samples are made of it; it is read anyway."""
-    lengths, bounds = reader.sequence_lengths, reader.document_indices
-    tokens = int(lengths.sum(dtype=np.int64))
-    if len(lengths) and lengths.min() < 0:
-        problem = f"a sequence of {lengths.min()} tokens"
-    elif tokens != reader.token_count:
-        problem = f"sequences of {tokens} tokens together and {reader.token_count} in the .bin file"
-    elif any(
-        (bounds[at + 1 : at + 1 + _CHUNK] < bounds[at : at + _CHUNK][: len(bounds) - at - 1]).any()
-        for at in range(0, len(bounds) - 1, _CHUNK)
-    ):
-        problem = "document indices that fall"
-    else:
-        return
-    raise DataError(
-        f"data.prefixes: the index {prefix}.idx is damaged: found {problem}. `megatron-bio inspect {prefix} --verify` says "
-        f"where; copy both files again or make the data again."
-    )
 
 
 def _dataset(

@@ -235,7 +235,12 @@ def _read_if_sound(place: Path, source: TokenSource) -> tuple[BertSamples | None
         if not place.exists():
             return None, ""
         return _read(place, source), ""
-    except (DamagedCacheError, OSError, ValueError) as error:
+    except (
+        DamagedCacheError,
+        OSError,
+        ValueError,
+        RecursionError,
+    ) as error:  # the last: JSON nested too deeply
         return None, f"{place} was damaged ({error}); "
 
 

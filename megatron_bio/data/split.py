@@ -20,11 +20,13 @@ class Split:
     test: NDArray[np.int64]
 
 
-def split_documents(documents: int, fractions: tuple[float, float, float], seed: int) -> Split:
+def split_documents(
+    documents: int, fractions: tuple[float, float, float], seed: int, name: str = "the token data"
+) -> Split:
     """Split the documents 0 ... documents - 1 by fractions for train, validation and test, which sum to 1.
 
     Each document's part depends on (seed, document) alone. Only when a part with a fraction above 0 would stay empty,
-    as in a tiny corpus, the largest part gives it one document, chosen by another hash.
+    as in a tiny corpus, the largest part gives it one document, chosen by another hash. `name` is for the error.
 
     Raises:
         DataError: fewer documents than parts with a fraction above 0.
@@ -33,7 +35,7 @@ def split_documents(documents: int, fractions: tuple[float, float, float], seed:
     if documents < len(wanted):
         names = ", ".join(f"{SPLIT_NAMES[part]} {fractions[part]:g}" for part in wanted)
         raise DataError(
-            f"data.split asks for {len(wanted)} parts ({names}), but the token data holds {documents} "
+            f"data.split asks for {len(wanted)} parts ({names}), but {name} holds {documents} "
             f"document{'s' if documents != 1 else ''}; give more documents or set a fraction to 0."
         )
     draws = uniform(seed, Purpose.SPLIT, np.arange(documents))

@@ -294,6 +294,11 @@ class IndexedReader:
         expected = 0
         if len(self):
             expected = int(self.sequence_pointers[-1]) + int(self.sequence_lengths[-1]) * self.dtype.itemsize
+        if len(self) and self.sequence_lengths[-1] < 0:
+            raise TokenDataError(
+                f"{index_path(self.prefix)}: expected 0 or more tokens in the last sequence, found "
+                f"{self.sequence_lengths[-1]}. The index is damaged: copy it again or make the data again."
+            )
         if data_size != expected:
             raise TokenDataError(
                 f"{data_path(self.prefix)}: expected {expected} bytes, where the last sequence of "

@@ -272,6 +272,9 @@ def test_a_corpus_without_text_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"with 0 tokens, for train of .*empty; one sample"):
         build_datasets(config([full, empty], weights=[1.0, 0.001]), "bert", wordpiece())
     build_datasets(config([full, empty], weights=[1.0, 0.0]), "bert", wordpiece())
+    single = write(tmp_path / "single", sentences(1), wordpiece(), "sentences")
+    with pytest.raises(DataError, match=r"2 parts .* but .*single holds 1 document;"):
+        build_datasets(config([full, single], weights=[1.0, 1.0]), "bert", wordpiece())
 
 
 @pytest.mark.parametrize(

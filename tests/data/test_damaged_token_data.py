@@ -96,6 +96,16 @@ def test_a_damaged_index_is_refused(tmp_path: Path, name: str) -> None:
         IndexedReader(prefix)
 
 
+def test_a_last_sequence_that_ends_where_it_should_but_begins_behind_is_refused(tmp_path: Path) -> None:
+    prefix = small(tmp_path)
+    put(prefix, LENGTHS + 4 * 11, "<i", -5)
+    put(prefix, POINTERS + 8 * 11, "<q", SEQUENCES * 5 * 2 + 5 * 2)
+    with pytest.raises(
+        TokenDataError, match=r"t\.idx: expected 0 or more tokens in the last sequence, found -5"
+    ):
+        IndexedReader(prefix)
+
+
 @pytest.mark.parametrize("suffix", [".bin", ".idx"])
 @pytest.mark.parametrize("change", [-1, 1, -10, None])
 def test_files_of_another_size_are_refused(tmp_path: Path, suffix: str, change: int | None) -> None:
@@ -162,6 +172,12 @@ LARGE_ATTACKS: dict[str, Callable[[bytes, int], bytes]] = {
     "negative": lambda sound, place: changed(sound, LENGTHS + 4 * place, "<i", -1),
     "huge": lambda sound, place: changed(sound, LENGTHS + 4 * place, "<i", 2**31 - 1),
     "cancelling": lambda sound, place: changed(sound, LENGTHS + 4 * place, "<ii", -(2**30), 2**30 + 4),
+    "pointer one token on": lambda sound, place: changed(
+        sound, LENGTHS + 4 * sequences_of(sound) + 8 * place, "<q", 4 * place + 2
+    ),
+    "pointers of other sequences": lambda sound, place: changed(
+        sound, LENGTHS + 4 * sequences_of(sound) + 8 * place, "<qq", 0, 4
+    ),
     "falling document": lambda sound, place: changed(
         sound, LENGTHS + 12 * sequences_of(sound) + 8 * (place // 4 + 2), "<q", 2**40
     ),

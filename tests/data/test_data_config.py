@@ -27,6 +27,8 @@ def test_defaults_are_those_of_bert() -> None:
         ({"prefixes": []}, r"data\.prefixes: expected at least one path"),
         ({"prefixes": [""]}, r"data\.prefixes: expected at least one path"),
         ({"prefixes": ["a", "b", "a"]}, r"data\.prefixes: a is given twice"),
+        ({"prefixes": ["t/a", "./t//a"]}, r"data\.prefixes: t/a is given twice"),
+        ({"sequence_length": 2**24 + 1}, r"data\.sequence_length: expected at most 16777216, found 16777217"),
         ({"sequence_length": 7}, r"data\.sequence_length: expected at least 8, found 7"),
         ({"split": (0.9, 0.05, 0.0)}, r"data\.split: .* found 0\.9, 0\.05, 0 with sum 0\.95"),
         ({"split": (1.1, -0.1, 0.0)}, r"data\.split: .* of 0 or more"),

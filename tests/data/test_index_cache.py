@@ -136,6 +136,7 @@ DAMAGES = {
     "no manifest": lambda place: (place / MANIFEST).unlink(),
     "half a manifest": lambda place: os.truncate(place / MANIFEST, 100),
     "no text": lambda place: (place / MANIFEST).write_bytes(b"\xff\xfe"),
+    "text nested too deeply": lambda place: (place / MANIFEST).write_text("[" * 200_000),
     "a list": lambda place: (place / MANIFEST).write_text("[]"),
     "another format": lambda place: damage_text(place, "", lambda content: content.update(format=0)),
     "another key": lambda place: damage_text(place, "", lambda content: content.update(key="other")),
