@@ -8,6 +8,8 @@ from typing import Literal
 from megatron_bio.config.errors import ConfigurationError
 
 _SHORTEST_SEQUENCE = 8
+_SHORTEST_SAMPLE = 3
+_USUAL_SAMPLES_PER_ROW = 16
 _LONGEST_SEQUENCE = 2**24
 _MOST_WORDS = 512
 _LARGEST_SEED = 2**63 - 1
@@ -51,7 +53,7 @@ class DataConfig:
     packing: bool = True
     """bert: several samples in a row, so that almost nothing of it is padding, each with attention to itself alone; false
     puts one sample into each row, for comparison only."""
-    max_samples_per_row: int = 16
+    max_samples_per_row: int = _USUAL_SAMPLES_PER_ROW
     """bert: most samples of a packed row; the batches have as many slots for sentence order in every row."""
     reset_at_document_end: bool = False
     """gpt: keep attention inside each document and restart its positions; without it, as in GPT-2, a row is read across
@@ -96,9 +98,11 @@ class DataConfig:
             raise ConfigurationError(
                 f"data.sentence_order: expected sop, nsp or none, found {self.sentence_order}."
             )
-        if self.max_samples_per_row < 1:
+        most = max(_USUAL_SAMPLES_PER_ROW, self.sequence_length // _SHORTEST_SAMPLE)
+        if not 1 <= self.max_samples_per_row <= most:
             raise ConfigurationError(
-                f"data.max_samples_per_row: expected at least 1, found {self.max_samples_per_row}."
+                f"data.max_samples_per_row: expected 1 to {most}, found {self.max_samples_per_row}; a sample has at least "
+                f"{_SHORTEST_SAMPLE} of the {self.sequence_length} tokens of a row."
             )
         if not 0 <= self.seed <= _LARGEST_SEED:
             raise ConfigurationError(f"data.seed: expected 0 to 2^63 - 1, found {self.seed}.")

@@ -68,7 +68,14 @@ def check(pool: Pool, case: Case) -> None:
     assert compare(results[0]["parameters"], expected.weights, 2 * LR * STEPS) == []
 
 
-@pytest.mark.parametrize("case", pairwise(), ids=str)
+# Every second one in `make test`, all of them in `make test-all`.
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=pytest.mark.slow if number % 2 else (), id=str(case))
+        for number, case in enumerate(pairwise())
+    ],
+)
 def test_every_pair_of_settings_equals_serial(pool: Pool, case: Case) -> None:
     check(pool, case)
 

@@ -50,6 +50,7 @@ def test_a_killed_rank_ends_the_job(data: Path) -> None:
     assert "Traceback" not in before_torchrun_s_report(text)
 
 
+@pytest.mark.slow
 def test_a_rank_that_raises_is_heard(data: Path) -> None:
     text = run_with("fail", data)
     told = before_torchrun_s_report(text)

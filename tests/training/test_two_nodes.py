@@ -22,9 +22,8 @@ def start(recipe: Path, logs: list[Path], *words: str) -> "list[subprocess.Popen
     return [torchrun(*command, log=log) for log in logs]
 
 
-@pytest.mark.parametrize(
-    "lost", [pytest.param(0, id="first"), pytest.param(1, id="second", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", [pytest.param(0, id="first"), pytest.param(1, id="second")])
 def test_a_lost_node_ends_the_job_and_both_continue_it(tmp_path: Path, lost: int) -> None:
     make_data(tmp_path, "gpt")
     path = recipe(tmp_path, "run", train_steps=100_000)
