@@ -41,7 +41,10 @@ def test_defaults_are_those_of_bert() -> None:
             r"data\.short_sequence_probability: expected 0 to 1, found 1\.5",
         ),
         ({"max_samples_per_row": 0}, r"data\.max_samples_per_row: expected 1 to 170, found 0"),
-        ({"max_samples_per_row": 10**11}, r"data\.max_samples_per_row: expected 1 to 170, found 100000000000"),
+        (
+            {"max_samples_per_row": 10**11},
+            r"data\.max_samples_per_row: expected 1 to 170, found 100000000000",
+        ),
         ({"sentence_order": "nop"}, r"data\.sentence_order: expected sop, nsp or none, found nop"),
         ({"seed": -1}, r"data\.seed: .* found -1"),
     ],
