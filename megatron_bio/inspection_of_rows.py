@@ -53,8 +53,8 @@ class BertSample:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BertRow:
-    """One row of a BERT batch."""
+class _Row:
+    """What rows of both kinds have."""
 
     global_sample: int
     step: int | None
@@ -63,6 +63,12 @@ class BertRow:
     fill: float
     """Real tokens as a part of the row's length."""
     predictions: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class BertRow(_Row):
+    """One row of a BERT batch."""
+
     slots: int
     """Room for predictions, used or not."""
     samples: list[BertSample]
@@ -85,15 +91,9 @@ class GptPart:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GptRow:
+class GptRow(_Row):
     """One row of a GPT batch."""
 
-    global_sample: int
-    step: int | None
-    length: int
-    real_tokens: int
-    fill: float
-    predictions: int
     parts: list[GptPart]
 
 

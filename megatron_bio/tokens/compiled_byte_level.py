@@ -1,14 +1,12 @@
 """Byte-level BPE by compiled code (`csrc/byte_level.cpp`): the ids of the tokenizers library, asked about each character."""
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from tokenizers import Tokenizer as Core
 
 from megatron_bio import native
+from megatron_bio.tokens.compiled_encoder import CompiledEncoder, LibraryIds
 
 _PRE_TOKENIZER = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
 _MODEL = {
@@ -33,7 +31,7 @@ _OFF = (
 )
 
 
-class CompiledByteLevel:
+class CompiledByteLevel(CompiledEncoder):
     """Text → ids, for tokenizers that `load` accepts."""
 
     def __init__(self, core: Core, model: dict[str, Any]) -> None:
@@ -48,13 +46,8 @@ class CompiledByteLevel:
             [vocabulary[character] for character in _byte_characters()],
             [(vocabulary[left], vocabulary[right], vocabulary[left + right]) for left, right in pairs],
             _CharacterKinds(core),
-            _LibraryIds(core),
+            LibraryIds(core),
         )
-
-    def encode_joined(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """The ids of all texts back to back [sum of lengths], and the length of each [texts]."""
-        ids, lengths = self._compiled.encode(texts)
-        return ids, lengths
 
 
 def load(core: Core) -> CompiledByteLevel | None:
@@ -85,17 +78,6 @@ def _byte_characters() -> list[str]:
     printed = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = iter(range(0x100, 0x200))
     return [chr(byte if byte in printed else next(others)) for byte in range(256)]
-
-
-class _LibraryIds:
-    """The ids that the library gives to a text."""
-
-    def __init__(self, core: Core) -> None:
-        self._core = core
-
-    def __call__(self, text: str) -> list[int]:
-        ids: list[int] = self._core.encode(text, add_special_tokens=False).ids
-        return ids
 
 
 class _CharacterKinds:

@@ -2,20 +2,18 @@
 
 import json
 import unicodedata
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from tokenizers import Tokenizer as Core
 
 from megatron_bio import native
+from megatron_bio.tokens.compiled_encoder import CompiledEncoder, LibraryIds
 
 _NORMALIZER = {"type", "clean_text", "handle_chinese_chars", "strip_accents", "lowercase"}
 _MODEL = {"type", "unk_token", "continuing_subword_prefix", "max_input_chars_per_word", "vocab"}
 
 
-class CompiledWordPiece:
+class CompiledWordPiece(CompiledEncoder):
     """Text → ids, for tokenizers that `load` accepts."""
 
     def __init__(self, core: Core, model: dict[str, Any]) -> None:
@@ -27,13 +25,8 @@ class CompiledWordPiece:
             model["vocab"][model["unk_token"]],
             model["max_input_chars_per_word"],
             _CharacterRules(core),
-            _LibraryIds(core),
+            LibraryIds(core),
         )
-
-    def encode_joined(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """The ids of all texts back to back [sum of lengths], and the length of each [texts]."""
-        ids, lengths = self._compiled.encode(texts)
-        return ids, lengths
 
 
 def load(core: Core) -> CompiledWordPiece | None:
@@ -60,17 +53,6 @@ def load(core: Core) -> CompiledWordPiece | None:
         return CompiledWordPiece(core, model)
     except ValueError:
         return None
-
-
-class _LibraryIds:
-    """The ids that the library gives to a text."""
-
-    def __init__(self, core: Core) -> None:
-        self._core = core
-
-    def __call__(self, text: str) -> list[int]:
-        ids: list[int] = self._core.encode(text, add_special_tokens=False).ids
-        return ids
 
 
 class _CharacterRules:
