@@ -26,11 +26,11 @@ class Archive:
     """
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         region = FileRegion.of_file(path)
         if region.read(0, min(2, region.size)) == _GZIP:
             region = self._unpacked(region)
-        self.path = path
         self.members: Mapping[str, FileRegion] = read_tar_directory(region)
 
     def read(self, name: str, most: int) -> bytes:
@@ -52,19 +52,19 @@ class Archive:
         """Return a copy of a member in the temporary folder, under the last part of its name."""
         member = self.member(name)
         folder = self._temporary_folder() / f"member-{sorted(self.members).index(name)}"
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            return folder / PurePosixPath(name).name
         target = folder / PurePosixPath(name).name
-        with _disk_errors(target), target.open("xb") as file:
-            for start in range(0, member.size, 1 << 20):
-                file.write(member.read(start, min(1 << 20, member.size - start)))
+        if not target.is_file():
+            with _disk_errors(folder), tempfile.NamedTemporaryFile(dir=folder.parent, delete=False) as file:
+                for start in range(0, member.size, 1 << 20):
+                    file.write(member.read(start, min(1 << 20, member.size - start)))
+                folder.mkdir()
+                Path(file.name).rename(target)
         return target
 
     def _temporary_folder(self) -> Path:
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="megatron-bio-", ignore_cleanup_errors=True)
+            with _disk_errors(self.path):
+                self._folder = tempfile.TemporaryDirectory(prefix="megatron-bio-", ignore_cleanup_errors=True)
         return Path(self._folder.name)
 
     def _unpacked(self, region: FileRegion) -> FileRegion:
