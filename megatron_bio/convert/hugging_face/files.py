@@ -11,6 +11,8 @@ from torch import Tensor
 from megatron_bio.convert.errors import ConvertError
 from megatron_bio.convert.safetensors_source import SafetensorsSource
 from megatron_bio.convert.sources import TensorSource
+from megatron_bio.convert.torch_file.open import open_torch_file
+from megatron_bio.convert.torch_file.tensors import LazyTensor
 
 SAFETENSORS, SAFETENSORS_INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLE, PICKLE_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
@@ -68,9 +70,7 @@ class _PickledTensors(TensorSource):
     """The tensors of files that torch.save wrote, read without running what is in them."""
 
     def __init__(self, files: list[Path]) -> None:
-        from megatron_bio.convert.torch_file import open_torch_file
-
-        self._tensors: dict[str, Any] = {}
+        self._tensors: dict[str, LazyTensor] = {}
         for file in files:
             content = open_torch_file(file)
             if not isinstance(content, Mapping):
@@ -78,7 +78,7 @@ class _PickledTensors(TensorSource):
                     f"{file}: expected tensors by name, found {type(content).__name__}. Is it the weights of a model?"
                 )
             for name, tensor in content.items():
-                if not hasattr(tensor, "read"):
+                if not isinstance(name, str) or not isinstance(tensor, LazyTensor):
                     raise ConvertError(
                         f"{file}: expected tensors by name, {name} is a {type(tensor).__name__}."
                     )
@@ -93,5 +93,4 @@ class _PickledTensors(TensorSource):
 
     def read(self, name: str) -> Tensor:
         """Return one tensor."""
-        tensor: Tensor = self._tensors[name].read()
-        return tensor
+        return self._tensors[name].read()
