@@ -1,12 +1,14 @@
-"""The tokenizer of a run: found, compared with the checkpoint, written beside the weights."""
+"""The tokenizer of a model: found, compared with the checkpoint, written beside the weights."""
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from megatron_bio.convert.errors import ConvertError
-from megatron_bio.convert.run import Run
+from megatron_bio.convert.formats import Format
+from megatron_bio.convert.sources import Checkpoint
 from megatron_bio.tokens.tokenizer import Tokenizer
 from megatron_bio.tokens.tokenizer_files import TOKENIZER_FILES, read_json, read_tokenizer_files
 from megatron_bio.tokens.tokenizer_folder import write_tokenizer_folder
@@ -14,46 +16,75 @@ from megatron_bio.tokens.tokenizer_folder import write_tokenizer_folder
 _CONFIG = "tokenizer_config.json"
 
 
-def find_tokenizer(run: Run, given: Path | None) -> tuple[Path, Tokenizer]:
-    """Return the path and the tokenizer that the model was trained with; raises `ConvertError` for another one."""
-    path = given or Path(run.config.data.tokenizer)
-    if given is None and not path.exists():
-        raise ConvertError(
-            f"{path}: the run had its tokenizer there, but nothing is there now (relative paths start at {Path.cwd()}). "
-            f"Give its present place with --tokenizer."
-        )
-    tokenizer = Tokenizer.load(path)
-    if tokenizer.vocab_size != run.model.vocab_size:
-        raise ConvertError(
-            f"{path}: the tokenizer has {tokenizer.vocab_size} tokens, the model of {run.folder} was trained with "
-            f"{run.model.vocab_size}; it is another tokenizer. Give the right one with --tokenizer."
-        )
-    if tokenizer.fingerprint != run.tokenizer_fingerprint:
-        raise ConvertError(
-            f"{path}: the tokenizer has fingerprint {tokenizer.fingerprint}, the model of {run.folder} was trained with "
-            f"{run.tokenizer_fingerprint}; it would give other ids to the same text. Give the right one with --tokenizer."
-        )
-    return path, tokenizer
+def open_with_tokenizer(known: Format, path: Path, given: Path | None) -> Checkpoint:
+    """Open a checkpoint with the tokenizer that belongs to it: `given`, the one that came with it, or the run's.
+
+    Raises `ConvertError` for one that is missing or does not fit.
+    """
+    size = Tokenizer.load(given).vocab_size if given else None
+    checkpoint = known.open(path, size)
+    place = given or _found(checkpoint)
+    tokenizer = Tokenizer.load(place)
+    if given is None and tokenizer.vocab_size != checkpoint.model.vocab_size:
+        # The configuration may count rows of padding; the tokenizer that came with it tells.
+        checkpoint = known.open(path, tokenizer.vocab_size)
+    _require_fit(checkpoint, place, tokenizer)
+    return replace(checkpoint, tokenizer=place)
 
 
-def write_tokenizer(source: Path, target: Path, run: Run) -> None:
-    """Write the files of the tokenizer at `source` into `target`, with the longest sequence trained as `model_max_length`.
+def _found(checkpoint: Checkpoint) -> Path:
+    if checkpoint.tokenizer is None:
+        raise ConvertError(
+            f"{checkpoint.path}: it brings no tokenizer. Give the one that the model was trained with as --tokenizer (a folder, "
+            f"or vocab.txt)."
+        )
+    if not checkpoint.tokenizer.exists():
+        raise ConvertError(
+            f"{checkpoint.tokenizer}: the run had its tokenizer there, but nothing is there now (relative paths start at "
+            f"{Path.cwd()}). Give its present place with --tokenizer."
+        )
+    return checkpoint.tokenizer
+
+
+def _require_fit(checkpoint: Checkpoint, place: Path, tokenizer: Tokenizer) -> None:
+    if tokenizer.vocab_size != checkpoint.model.vocab_size:
+        raise ConvertError(
+            f"{place}: the tokenizer has {tokenizer.vocab_size} tokens, the model of {checkpoint.path} was trained with "
+            f"{checkpoint.model.vocab_size}; it is another tokenizer. Give the right one with --tokenizer."
+        )
+    trained = checkpoint.training.get("tokenizer_fingerprint")
+    if trained is not None and tokenizer.fingerprint != trained:
+        raise ConvertError(
+            f"{place}: the tokenizer has fingerprint {tokenizer.fingerprint}, the model of {checkpoint.path} was trained with "
+            f"{trained}; it would give other ids to the same text. Give the right one with --tokenizer."
+        )
+
+
+def longest_sequence(checkpoint: Checkpoint) -> int:
+    """Return the longest sequence trained, in tokens, or that the positions reach where nothing tells it."""
+    reach = checkpoint.model.max_position_embeddings
+    length = checkpoint.training.get("config", {}).get("data", {}).get("sequence_length", reach)
+    return min(length, reach)
+
+
+def write_tokenizer(source: Path, target: Path, longest: int) -> None:
+    """Write the files of the tokenizer at `source` into `target`, with the longest sequence as `model_max_length`.
 
     A vocabulary without tokenizer_config.json gets all files: transformers would lower-case it, whatever it is.
     """
     if (source / _CONFIG).is_file():
-        _copy(source, target, run)
+        _copy(source, target, longest)
         return
     with TemporaryDirectory() as temporary:
         made = Path(temporary) / "tokenizer"
         write_tokenizer_folder(made, read_tokenizer_files(source, lowercase=None).core)
-        _copy(made, target, run)
+        _copy(made, target, longest)
 
 
-def _copy(source: Path, target: Path, run: Run) -> None:
+def _copy(source: Path, target: Path, longest: int) -> None:
     for name in sorted(TOKENIZER_FILES - {_CONFIG}):
         if (source / name).is_file():
             shutil.copyfile(source / name, target / name)
     settings = read_json(source / _CONFIG)
-    settings["model_max_length"] = min(run.config.data.sequence_length, run.model.max_position_embeddings)
+    settings["model_max_length"] = longest
     (target / _CONFIG).write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
