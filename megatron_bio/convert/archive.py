@@ -6,7 +6,7 @@ import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from megatron_bio.convert.errors import ConvertError
 from megatron_bio.convert.tar_directory import BLOCK, read_tar_directory
@@ -48,18 +48,17 @@ class Archive:
             )
         return self.members[name]
 
-    def extracted(self, name: str) -> Path:
-        """Return a copy of a member in the temporary folder, under the last part of its name."""
-        member = self.member(name)
-        folder = self._temporary_folder() / f"member-{sorted(self.members).index(name)}"
-        target = folder / PurePosixPath(name).name
-        if not target.is_file():
-            with _disk_errors(folder), tempfile.NamedTemporaryFile(dir=folder.parent, delete=False) as file:
-                for start in range(0, member.size, 1 << 20):
-                    file.write(member.read(start, min(1 << 20, member.size - start)))
-                folder.mkdir()
-                Path(file.name).rename(target)
-        return target
+    def extracted(self, names: Mapping[str, str]) -> Path:
+        """Return a new temporary folder with copies of members, each under the file name that `names` has for it."""
+        with _disk_errors(self.path):
+            folder = Path(tempfile.mkdtemp(dir=self._temporary_folder()))
+            for name, file_name in names.items():
+                member = self.member(name)
+                assert "/" not in file_name, "a name of ours"
+                with (folder / file_name).open("xb") as file:
+                    for start in range(0, member.size, 1 << 20):
+                        file.write(member.read(start, min(1 << 20, member.size - start)))
+        return folder
 
     def _temporary_folder(self) -> Path:
         if self._folder is None:

@@ -44,11 +44,9 @@ def test_members_are_read_as_tarfile_reads_them(tmp_path: Path, mode: str, tar_f
     assert is_archive(path)
     archive = Archive(path)
     assert {name: archive.read(name, 1 << 20) for name in archive.members} == files
-    assert (
-        archive.extracted("mp_rank_00/model_weights.ckpt").read_bytes()
-        == files["mp_rank_00/model_weights.ckpt"]
-    )
-    assert archive.extracted("mp_rank_00/model_weights.ckpt").name == "model_weights.ckpt"
+    folder = archive.extracted({"mp_rank_00/model_weights.ckpt": "a", "empty": "b"})
+    copies = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert copies == {"a": FILES["mp_rank_00/model_weights.ckpt"], "b": b""}
     with pytest.raises(ConvertError, match="at most 100 bytes, found 10,240"):
         archive.read("mp_rank_00/model_weights.ckpt", 100)
     with pytest.raises(ConvertError, match="expected a member nothing, found"):
@@ -59,7 +57,7 @@ def test_what_was_unpacked_goes_with_the_archive(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
     archive = Archive(make(tmp_path / "a.nemo", "w:gz"))
-    assert archive.extracted("empty").is_relative_to(tmp_path / "temporary")
+    assert archive.extracted({"empty": "a"}).is_relative_to(tmp_path / "temporary")
     del archive
     assert not list((tmp_path / "temporary").iterdir())
 

@@ -138,8 +138,8 @@ class Names:
         return OrderedDict(items)
 
     def _elements(self, *arguments: Any) -> list[Any]:
-        elements = arguments[0] if len(arguments) == 1 else [] if not arguments else None
-        if type(elements) not in (list, tuple):
+        elements: Any = arguments[0] if arguments else []
+        if len(arguments) > 1 or type(elements) not in (list, tuple):
             raise Refused("a set is made of something else than a list")
         self._budget.take(100 * len(elements))
         return [check_key(element) for element in elements]

@@ -218,12 +218,12 @@ def _dict(values: list[Any]) -> dict[Any, Any]:
     return {check_key(key): value for key, value in zip(values[::2], values[1::2], strict=True)}
 
 
-_OPERATIONS: dict[bytes, Callable[[PickleMachine], None]] = {
+_OPERATIONS: dict[bytes, Callable[[PickleMachine], object]] = {
     pickle.PROTO: lambda machine: machine._protocol(),
-    pickle.FRAME: lambda machine: machine._stream.read(8) and None,
+    pickle.FRAME: lambda machine: machine._stream.read(8),
     pickle.MARK: lambda machine: machine._marks.append(len(machine._stack)),
     pickle.POP: lambda machine: machine._pop_one(),
-    pickle.POP_MARK: lambda machine: machine._pop_to_mark() and None,
+    pickle.POP_MARK: lambda machine: machine._pop_to_mark(),
     pickle.DUP: lambda machine: machine._push(machine._top()),
     pickle.NONE: lambda machine: machine._push(None),
     pickle.NEWTRUE: lambda machine: machine._push(True),

@@ -1,7 +1,7 @@
 """Tensors of a file that are read when they are asked for: which bytes, and how they are seen."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -56,10 +56,10 @@ class LazyTensor:
 
     shape: tuple[int, ...]
     dtype: torch.dtype
-    view: StorageView
-    offset: int
+    view: StorageView = field(repr=False)
+    offset: int = field(repr=False)
     """First element, counted in elements from the start of the storage."""
-    stride: tuple[int, ...]
+    stride: tuple[int, ...] = field(repr=False)
 
     def described(self) -> Tensor:
         """Return a tensor on the meta device with this shape and dtype."""

@@ -1,0 +1,1 @@
+"""NeMo's archives (.nemo) of BERT and GPT models with Megatron-LM's layers, read only."""
