@@ -320,7 +320,7 @@ def test_mistakes_in_such_an_option_are_told_under_its_name(tmp_path: Path) -> N
         UsageError, match=r"recipe.yaml, line 3: from: expected 'megatron_bio' or .*'tensorflow'"
     ):
         convert("--config", str(recipe))
-    with pytest.raises(UsageError, match="--from: expected .* found 'tensorflow'"):
+    with pytest.raises(UsageError, match=r"--from: expected .* found 'tensorflow'"):
         convert("--checkpoint", "a", "--output", "b", "--from", "tensorflow")
     with pytest.raises(UsageError, match="--from_format is not an option"):
         convert("--checkpoint", "a", "--output", "b", "--from_format", "nemo")
