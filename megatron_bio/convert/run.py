@@ -9,7 +9,7 @@ import torch
 from megatron_bio.checkpoint.find import resolve_checkpoint
 from megatron_bio.checkpoint.load import load_checkpoint, read_info
 from megatron_bio.config.data import DataConfig
-from megatron_bio.config.model import ModelConfig
+from megatron_bio.config.model import ModelConfig, stored_model_options
 from megatron_bio.config.parallel import ParallelConfig
 from megatron_bio.config.pretrain import PretrainConfig
 from megatron_bio.config.training import OptimizerConfig, TrainingConfig
@@ -68,7 +68,7 @@ def read_run(checkpoint: Path) -> Run:
 
 def _config(stored: dict[str, dict[str, Any]]) -> PretrainConfig:
     return PretrainConfig(
-        model=ModelConfig(**stored["model"]),
+        model=ModelConfig(**stored_model_options(stored["model"])),
         data=DataConfig(**stored["data"]),
         parallel=ParallelConfig(**stored["parallel"]),
         optimizer=OptimizerConfig(**stored["optimizer"]),
