@@ -11,7 +11,6 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from megatron_bio.config.convert import ConvertOptions
-from megatron_bio.config.model import ModelConfig
 from megatron_bio.convert.conversion import convert
 from megatron_bio.convert.errors import ConvertError
 from megatron_bio.convert.formats import FORMATS
@@ -50,9 +49,6 @@ SAVED = (
     Saved("BertForMaskedLM", "BertConfig", BERT | {"hidden_act": "gelu_new"}),
     Saved("GPT2LMHeadModel", "GPT2Config", GPT | {"scale_attn_by_inverse_layer_idx": True}),
     Saved("GPT2Model", "GPT2Config", GPT | {"activation_function": "gelu"}),
-)
-POST = pytest.mark.skipif(
-    "norm_order" not in ModelConfig.__dataclass_fields__, reason="the model has one order of layer norms"
 )
 
 

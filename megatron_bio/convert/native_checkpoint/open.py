@@ -7,7 +7,7 @@ from megatron_bio.checkpoint.find import complete_checkpoints, resolve_checkpoin
 from megatron_bio.checkpoint.load import read_info
 from megatron_bio.checkpoint.manifest import MANIFEST
 from megatron_bio.checkpoint.stream import StoredTensors
-from megatron_bio.config.model import ModelConfig
+from megatron_bio.config.model import ModelConfig, stored_model_options
 from megatron_bio.convert.errors import ConvertError
 from megatron_bio.convert.expected import require_tensors
 from megatron_bio.convert.sources import Checkpoint
@@ -37,7 +37,7 @@ def open_checkpoint(path: Path, vocab_size: int | None) -> Checkpoint:
             f"convert it with the version of megatron-bio that wrote it."
         )
     try:
-        model = ModelConfig(**info["config"]["model"])
+        model = ModelConfig(**stored_model_options(info["config"]["model"]))
         step, _ = info["step"], info["tokenizer_fingerprint"]
     except (KeyError, TypeError) as error:
         raise ConvertError(
