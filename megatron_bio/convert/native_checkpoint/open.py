@@ -7,7 +7,7 @@ from megatron_bio.checkpoint.find import complete_checkpoints, resolve_checkpoin
 from megatron_bio.checkpoint.load import read_info
 from megatron_bio.checkpoint.manifest import MANIFEST
 from megatron_bio.checkpoint.stream import StoredTensors
-from megatron_bio.config.model import ModelConfig
+from megatron_bio.config.model import ModelConfig, stored_model_options
 from megatron_bio.convert.errors import ConvertError
 from megatron_bio.convert.expected import require_tensors
 from megatron_bio.convert.sources import Checkpoint
@@ -37,7 +37,7 @@ def open_checkpoint(path: Path, vocab_size: int | None) -> Checkpoint:
             f"convert it with the version of megatron-bio that wrote it."
         )
     try:
-        model = ModelConfig(**info["config"]["model"])
+        model = ModelConfig(**stored_model_options(info["config"]["model"]))
         step, _ = info["step"], info["tokenizer_fingerprint"]
     except (KeyError, TypeError) as error:
         raise ConvertError(
@@ -69,8 +69,11 @@ def _tokenizer(folder: Path, info: dict[str, Any]) -> Path | None:
 
 
 def _facts(info: dict[str, Any]) -> dict[str, Any]:
+    layout = info["config"].get("parallel", {})
+    saved_at = {name: layout[name] for name in ("tensor_parallel", "pipeline_parallel") if name in layout}
     return {
         "version": info["format"],
+        "saved_at": saved_at or None,
         "order_of_query_key_value": "heads, 3, head size",
         "imported_from": info.get("imported_from"),
     }
