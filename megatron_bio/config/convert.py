@@ -42,6 +42,16 @@ class ConvertOptions:
     difference, instead of refusing."""
     new_heads: bool = False
     """Give a bert that has no masked-LM head a new one, drawn as training would, instead of refusing."""
+    num_attention_heads: int | None = None
+    """Attention heads of a checkpoint that does not say how many it has: a file of Megatron-LM without its arguments."""
+    tensor_parallel: int = 1
+    """Tensor-parallel ranks to write for, to Megatron-LM and Megatron Core."""
+    pipeline_parallel: int = 1
+    """Pipeline stages to write for, to Megatron-LM."""
+    virtual_pipeline: int = 1
+    """Parts of the model that each pipeline stage holds (virtual stages), to Megatron-LM."""
+    megatron_checkpoint_version: Literal[0, 1, 2, 3] = 3
+    """Version of Megatron-LM's format to write: 0 for v1.0, 1 and 2 for those up to v2.4, 3 for v2.5 and on."""
     license: str | None = None
     """Licence of the weights for the model card, as the hub spells it (apache-2.0, cc-by-nc-4.0 …); without it the card says
     that it is not given."""
@@ -57,8 +67,27 @@ class ConvertOptions:
                 raise ConfigurationError(
                     f"--{flag}: expected one of {', '.join(filter(None, known))}; found {value!r}."
                 )
+        for name in ("tensor_parallel", "pipeline_parallel", "virtual_pipeline", "num_attention_heads"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise ConfigurationError(f"--{name}: expected at least 1, found {value}.")
+        self._refuse_layout_elsewhere()
         if self.approximate and not self.check:
             raise ConfigurationError(
                 "--approximate prints how far the export is from the checkpoint, which only the check can tell; "
                 "leave out --check false."
             )
+
+    def _refuse_layout_elsewhere(self) -> None:
+        """Refuse options of a layout for formats whose files do not depend on one."""
+        formats = {
+            "tensor_parallel": ("megatron_lm", "megatron_core"),
+            "pipeline_parallel": ("megatron_lm",),
+            "virtual_pipeline": ("megatron_lm",),
+            "megatron_checkpoint_version": ("megatron_lm",),
+        }
+        for name, known in formats.items():
+            default = type(self).__dataclass_fields__[name].default
+            if getattr(self, name) != default and self.to_format not in known:
+                raise ConfigurationError(
+                    f"--{name} belongs to --to {' or '.join(known)}; other formats are the same for every layout."
+                )

@@ -33,7 +33,9 @@ def convert(options: ConvertOptions) -> None:
     _require_apart(options)
     source = format_of(options.checkpoint, options.from_format)
     target = _target(source, options)
-    checkpoint = open_with_tokenizer(source, options.checkpoint, options.tokenizer)
+    checkpoint = open_with_tokenizer(
+        source, options.checkpoint, options.tokenizer, options.num_attention_heads
+    )
     checkpoint, new = with_new_heads(_finite(checkpoint), options.new_heads)
     assert checkpoint.tokenizer is not None
     tokenizer = Tokenizer.load(checkpoint.tokenizer)

@@ -37,9 +37,17 @@ class Format:
         """Whether the file or folder is of this format, by its content."""
         return self.is_here and bool(self._module("open").recognises(path))
 
-    def open(self, path: Path, vocab_size: int | None = None) -> Checkpoint:
-        """Open a checkpoint; `vocab_size` is the tokenizer's number of tokens, for formats that do not know it."""
-        checkpoint: Checkpoint = self._module("open").open_checkpoint(path, vocab_size)
+    def open(self, path: Path, vocab_size: int | None = None, heads: int | None = None) -> Checkpoint:
+        """Open a checkpoint; `vocab_size`, the tokenizer's number of tokens, and `heads` are for formats that may not know it.
+
+        Raises `ConvertError` for `heads` of a checkpoint that says itself how many it has.
+        """
+        given = {} if heads is None else {"num_attention_heads": heads}
+        if given and self.name != "megatron_lm":
+            raise ConvertError(
+                f"--num_attention_heads: a checkpoint of {self.title} says itself how many it has."
+            )
+        checkpoint: Checkpoint = self._module("open").open_checkpoint(path, vocab_size, **given)
         return checkpoint
 
     def write(self, checkpoint: Checkpoint, folder: Path, options: ConvertOptions) -> None:

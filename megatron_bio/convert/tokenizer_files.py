@@ -16,18 +16,20 @@ from megatron_bio.tokens.tokenizer_folder import write_tokenizer_folder
 _CONFIG = "tokenizer_config.json"
 
 
-def open_with_tokenizer(known: Format, path: Path, given: Path | None) -> Checkpoint:
+def open_with_tokenizer(
+    known: Format, path: Path, given: Path | None, heads: int | None = None
+) -> Checkpoint:
     """Open a checkpoint with the tokenizer that belongs to it: `given`, the one that came with it, or the run's.
 
-    Raises `ConvertError` for one that is missing or does not fit.
+    `heads` as in `Format.open`. Raises `ConvertError` for one that is missing or does not fit.
     """
     size = Tokenizer.load(given).vocab_size if given else None
-    checkpoint = known.open(path, size)
+    checkpoint = known.open(path, size, heads)
     place = given or _found(checkpoint)
     tokenizer = Tokenizer.load(place)
     if given is None and tokenizer.vocab_size != checkpoint.model.vocab_size:
         # The configuration may count rows of padding; the tokenizer that came with it tells.
-        checkpoint = known.open(path, tokenizer.vocab_size)
+        checkpoint = known.open(path, tokenizer.vocab_size, heads)
     _require_fit(checkpoint, place, tokenizer)
     return replace(checkpoint, tokenizer=place)
 

@@ -10,17 +10,23 @@ from megatron_bio.config.model import ModelConfig
 from megatron_bio.convert.archive import Archive, is_archive
 from megatron_bio.convert.errors import ConvertError
 from megatron_bio.convert.expected import our_shapes, require_shapes
+from megatron_bio.convert.megatron_lm.query_key_value import ORDERS
+from megatron_bio.convert.megatron_lm.ranks import Cut, JoinedRanks, Parts
+from megatron_bio.convert.megatron_lm.table import (
+    CLASSIFIER,
+    POOLER,
+    TOKEN_TYPES,
+    WORD_EMBEDDINGS,
+    NoTokenTypes,
+    megatron_table,
+    without_missing_head,
+)
 from megatron_bio.convert.nemo.configuration import CONFIG, LARGEST_CONFIG, NemoConfig
-from megatron_bio.convert.nemo.joined import EMBEDDING, JoinedParts
-from megatron_bio.convert.nemo.parts import Parts, read_parts
-from megatron_bio.convert.nemo.table import HEAD, NoTokenTypes, nemo_table
+from megatron_bio.convert.nemo.parts import read_parts
 from megatron_bio.convert.sources import Checkpoint
 from megatron_bio.convert.table import AsOurs, Table, foreign_shapes
 from megatron_bio.tokens.tokenizer import Tokenizer
 
-_TOKEN_TYPES = "language_model.embedding.tokentype_embeddings.weight"
-_CLASSIFIER = "binary_head.weight"
-_POOLER = ("language_model.pooler.dense.weight", "language_model.pooler.dense.bias")
 _ARTIFACT = "nemo:"
 _LEAST_PADDING = 1024
 
@@ -44,11 +50,12 @@ def open_checkpoint(path: Path, vocab_size: int | None) -> Checkpoint:
     rows = _vocabulary_rows(path, parts)
     tokens = _tokens(path, config, rows, vocab_size, tokenizer)
     names = {name for part in parts.values() for name in part}
-    model = config.model(tokens, order_head=_CLASSIFIER in names)
-    heads = model.num_attention_heads if config.legacy_order else None
-    joined = JoinedParts(path, parts, tokens, heads, owner=archive)
-    table, missing = _table(model, names)
-    left_out = [] if _CLASSIFIER in names else [name for name in _POOLER if name in names]
+    model = config.model(tokens, order_head=CLASSIFIER in names)
+    tensor, stages = (1 + max(rank[axis] for rank in parts) for axis in (0, 1))
+    order = ORDERS[0] if config.legacy_order else ORDERS[2]
+    joined = JoinedRanks(path, parts, Cut(tensor, model.num_attention_heads, order), owner=archive)
+    table, missing = without_missing_head(megatron_table(model, rows, TOKEN_TYPES in names), names)
+    left_out = [] if CLASSIFIER in names else [name for name in POOLER if name in names]
     _require_tensors(
         path, model, table, {name: t for name, t in joined.described().items() if name not in left_out}
     )
@@ -61,14 +68,14 @@ def open_checkpoint(path: Path, vocab_size: int | None) -> Checkpoint:
         facts={
             "version": config.get("nemo_version"),
             "class": config.get("target"),
-            "tensor_parallel": joined.tensor_parallel,
-            "pipeline_parallel": joined.pipeline_parallel,
-            "order_of_query_key_value": "[3, heads, D] in each part" if heads else "[heads, 3, D]",
+            "tensor_parallel": tensor,
+            "pipeline_parallel": stages,
+            "order_of_query_key_value": order,
             "vocabulary_rows": rows,
             "missing": missing,
             "left_out": left_out,
             "notes": []
-            if _TOKEN_TYPES in names or model.architecture == "gpt"
+            if TOKEN_TYPES in names or model.architecture == "gpt"
             else ["the model has no token types; ours have zeros, which change nothing"],
         },
     )
@@ -96,9 +103,11 @@ def _tokenizer(archive: Archive, config: NemoConfig) -> Path | None:
 
 
 def _vocabulary_rows(path: Path, parts: Parts) -> int:
-    pieces = [part[EMBEDDING] for (_, stage), part in parts.items() if stage == 0 and EMBEDDING in part]
+    pieces = [
+        part[WORD_EMBEDDINGS] for (_, stage), part in parts.items() if stage == 0 and WORD_EMBEDDINGS in part
+    ]
     if not pieces or any(len(piece.shape) != 2 for piece in pieces):
-        raise ConvertError(f"{path}: expected a table of word embeddings, {EMBEDDING}; it is missing.")
+        raise ConvertError(f"{path}: expected a table of word embeddings, {WORD_EMBEDDINGS}; it is missing.")
     return sum(piece.shape[0] for piece in pieces)
 
 
@@ -117,15 +126,6 @@ def _tokens(path: Path, config: NemoConfig, rows: int, given: int | None, tokeni
             f"Give the right one with --tokenizer."
         )
     return tokens
-
-
-def _table(model: ModelConfig, names: set[str]) -> tuple[Table, list[str]]:
-    """Return the table without the masked-LM head if the archive has nothing of it, and what is so left out."""
-    table = nemo_table(model, has_token_types=_TOKEN_TYPES in names)
-    head = [item for item in table if item.ours.startswith(HEAD)]
-    if any(name in names for item in head for name in item.foreign):
-        return table, []
-    return tuple(item for item in table if item not in head), [item.ours for item in head]
 
 
 def _require_tensors(path: Path, model: ModelConfig, table: Table, found: Mapping[str, Tensor]) -> None:

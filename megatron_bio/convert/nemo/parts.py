@@ -12,16 +12,14 @@ from collections.abc import Mapping
 
 from megatron_bio.convert.archive import Archive
 from megatron_bio.convert.errors import ConvertError
+from megatron_bio.convert.megatron_lm.names import canonical_name
+from megatron_bio.convert.megatron_lm.ranks import Part, Parts
 from megatron_bio.convert.torch_file.open import open_torch_file
 from megatron_bio.convert.torch_file.tensors import LazyTensor
 
 WEIGHTS = "model_weights.ckpt"
-Part = dict[str, LazyTensor]
-Parts = dict[tuple[int, int], Part]
-"""Tensors by name for each (tensor-parallel rank, pipeline stage)."""
 _FOLDER = re.compile(r"(?:mp_rank_(\d{2})|tp_rank_(\d{2})_pp_rank_(\d{3}))/" + re.escape(WEIGHTS))
 _PREFIX = re.compile(r"model\.(?:module\.)?(?=language_model\.|lm_head\.|binary_head\.|word_embeddings\.)")
-_OLD_NAMES = (("language_model.transformer.", "language_model.encoder."), (".attention.", ".self_attention."))
 
 
 def read_parts(archive: Archive) -> Parts:
@@ -61,7 +59,7 @@ def _part(archive: Archive, name: str) -> Part:
         raise ConvertError(
             f"{archive.path}: {name}: expected tensors by name, found {type(content).__name__}."
         )
-    part: Part = {}
+    part: dict[str, LazyTensor] = {}
     for key, value in content.items():
         if not isinstance(value, LazyTensor):
             raise ConvertError(
@@ -79,9 +77,7 @@ def _megatron_name(archive: Archive, file: str, key: str, keys: Mapping[str, obj
     name, replaced = _PREFIX.subn("", key, count=1)
     if not replaced or not _PREFIX.match(key):
         raise ConvertError(f"{archive.path}: {file}: {_explained(key, keys)}")
-    for old, new in _OLD_NAMES:
-        name = name.replace(old, new)
-    return name
+    return canonical_name(name)
 
 
 def _explained(key: str, keys: Mapping[str, object]) -> str:

@@ -212,7 +212,7 @@ def test_the_order_of_queries_keys_and_values_in_legacy_archives(tmp_path: Path,
     checkpoint = open_checkpoint(
         archive(tmp_path / "a.nemo", files, CONFIG | {"megatron_legacy": True}), None
     )
-    assert checkpoint.facts["order_of_query_key_value"] == "[3, heads, D] in each part"
+    assert checkpoint.facts["order_of_query_key_value"] == "3, heads, head size"
     assert_same(checkpoint, tensors)
 
 
