@@ -156,3 +156,11 @@ def test_archives_without_weights(tmp_path: Path) -> None:
     )
     with pytest.raises(ConvertError, match=r"expected a member gone.txt"):
         open_checkpoint(missing, None)
+
+
+def test_vocabularies_that_cannot_be_used(tmp_path: Path) -> None:
+    extra = {"0ab_vocab.txt": b"[UNK]\ntwice\ntwice\n"}
+    path = archive(tmp_path / "a.nemo", parts(whole(1), 1, 1), CONFIG, extra=extra)
+    with pytest.raises(ConvertError, match=r"a.nemo: its vocabulary cannot be used.*twice"):
+        open_checkpoint(path, None)
+    assert open_checkpoint(path, 100).model.vocab_size == 100

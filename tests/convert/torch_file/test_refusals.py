@@ -276,6 +276,26 @@ def test_zip_files_that_torch_never_writes(tmp_path: Path) -> None:
     refuse("little or big", pickled, ("archive/byteorder", b"middle"))
 
 
+def test_zip_entries_that_lie_about_their_place(tmp_path: Path) -> None:
+    path = tmp_path / "file.pt"
+    name = b"archive/data/1"
+    inner = struct.pack("<4s5H3I2H", b"PK\x03\x04", 20, 0, 0, 0, 0, 0, 4, 4, len(name), 0) + name + b"abcd"
+    whole = zip_of(path, b"\x80\x02N.", data__0=inner, data__1=b"abcd").read_bytes()
+    header = whole.rindex(b"PK\x01\x02")
+    assert whole[header + 46 : header + 60] == name
+
+    def refuse(match: str, at: int, value: int) -> None:
+        path.write_bytes(whole[: header + at] + struct.pack("<I", value) + whole[header + at + 4 :])
+        with pytest.raises(ConvertError, match=match):
+            open_torch_file(path)
+
+    refuse("within the entry before it", 42, whole.index(inner))
+    refuse("is not at byte", 42, whole.rindex(b"PK\x03\x04") + 1)
+    path.write_bytes(whole[: header + 20] + struct.pack("<2I", 99, 99) + whole[header + 28 :])
+    with pytest.raises(ConvertError, match="beyond the directory"):
+        open_torch_file(path)
+
+
 def test_zip_files_that_were_changed(tmp_path: Path) -> None:
     path = tmp_path / "file.pt"
     torch.save({"a": torch.arange(100)}, path)
