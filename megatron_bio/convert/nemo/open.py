@@ -25,6 +25,7 @@ from megatron_bio.convert.nemo.configuration import CONFIG, LARGEST_CONFIG, Nemo
 from megatron_bio.convert.nemo.parts import read_parts
 from megatron_bio.convert.sources import Checkpoint
 from megatron_bio.convert.table import AsOurs, Table, foreign_shapes
+from megatron_bio.tokens.errors import TokenizerError
 from megatron_bio.tokens.tokenizer import Tokenizer
 
 _ARTIFACT = "nemo:"
@@ -115,7 +116,12 @@ def _tokens(path: Path, config: NemoConfig, rows: int, given: int | None, tokeni
     """Return the number of tokens: what the caller says, else the vocabulary, else all rows."""
     tokens = given
     if tokens is None and tokenizer is not None:
-        tokens = Tokenizer.load(tokenizer).vocab_size
+        try:
+            tokens = Tokenizer.load(tokenizer).vocab_size
+        except TokenizerError as error:
+            raise ConvertError(
+                f"{path}: its vocabulary cannot be used: {error} Or give another tokenizer with --tokenizer."
+            ) from error
     if tokens is None:
         return rows
     parallel = config.size("tensor_model_parallel_size", 1)

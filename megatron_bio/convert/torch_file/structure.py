@@ -34,7 +34,6 @@ def _measure(root: Any, sizes: dict[int, int]) -> list[Placeholder]:
     """
     placeholders: list[Placeholder] = []
     path: list[tuple[Any, Iterable[Any]]] = []
-    on_path: set[int] = set()
     counts = [0]
     pending: Any = iter([root])
     while True:
@@ -45,12 +44,11 @@ def _measure(root: Any, sizes: dict[int, int]) -> list[Placeholder]:
             if children is None or id(value) in sizes:
                 counts[-1] += sizes.get(id(value), 1)
                 continue
-            if id(value) in on_path:
-                raise Refused("its values hold each other in a circle")
             if len(path) >= _DEEPEST:
-                raise Refused(f"its values are nested more than {_DEEPEST} deep")
+                raise Refused(
+                    f"its values are nested more than {_DEEPEST} deep, or hold each other in a circle"
+                )
             path.append((value, pending))
-            on_path.add(id(value))
             counts.append(1)
             pending = iter(children)
             break
@@ -58,7 +56,6 @@ def _measure(root: Any, sizes: dict[int, int]) -> list[Placeholder]:
             if not path:
                 return placeholders
             value, pending = path.pop()
-            on_path.discard(id(value))
             sizes[id(value)] = count = counts.pop()
             counts[-1] += count
         if counts[-1] > _LARGEST:

@@ -207,8 +207,9 @@ PICKLES = {
     "text that is not UTF-8": b"\x80\x02X\x01\x00\x00\x00\xff.",
     "surrogate": b"\x80\x02X\x03\x00\x00\x00\xed\xa0\x80.",
     "key that is a list": b"\x80\x02}]K\x01s.",
-    "key that is huge": b"\x80\x02}" + HUGE + HUGE[:-1] + b"\x3fss.",
+    "key that is huge": b"\x80\x02}" + HUGE + b"K\x01s.",
     "key without value": b"\x80\x02(K\x01d.",
+    "key of 9 parts": b"\x80\x02}(" + b"K\x01" * 9 + b"tK\x01s.",
     "nested key": b"\x80\x02}K\x01" + b"\x85" * 200_000 + b"K\x01s.",
     "set of nested": b"\x80\x04\x8f(K\x01" + b"\x85" * 200_000 + b"\x90.",
     "deep tuples": b"\x80\x02K\x01" + b"\x85" * 300_000 + b".",
@@ -274,6 +275,26 @@ def test_zip_files_that_torch_never_writes(tmp_path: Path) -> None:
     refuse("without data.pkl", ("archive/x", b"a"))
     refuse("TorchScript", pickled, ("archive/constants.pkl", b"a"))
     refuse("little or big", pickled, ("archive/byteorder", b"middle"))
+
+
+def test_zip_entries_that_lie_about_their_place(tmp_path: Path) -> None:
+    path = tmp_path / "file.pt"
+    name = b"archive/data/1"
+    inner = struct.pack("<4s5H3I2H", b"PK\x03\x04", 20, 0, 0, 0, 0, 0, 4, 4, len(name), 0) + name + b"abcd"
+    whole = zip_of(path, b"\x80\x02N.", data__0=inner, data__1=b"abcd").read_bytes()
+    header = whole.rindex(b"PK\x01\x02")
+    assert whole[header + 46 : header + 60] == name
+
+    def refuse(match: str, at: int, value: int) -> None:
+        path.write_bytes(whole[: header + at] + struct.pack("<I", value) + whole[header + at + 4 :])
+        with pytest.raises(ConvertError, match=match):
+            open_torch_file(path)
+
+    refuse("within the entry before it", 42, whole.index(inner))
+    refuse("is not at byte", 42, whole.rindex(b"PK\x03\x04") + 1)
+    path.write_bytes(whole[: header + 20] + struct.pack("<2I", 99, 99) + whole[header + 28 :])
+    with pytest.raises(ConvertError, match="beyond the directory"):
+        open_torch_file(path)
 
 
 def test_zip_files_that_were_changed(tmp_path: Path) -> None:
