@@ -24,7 +24,7 @@ class ConvertOptions:
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Number format of the stored weights; bf16 and fp16 round them and halve the size."""
     approximate: bool = False
-    """Export a model that Hugging Face computes differently (bert with activation gelu_tanh) and print the difference,
+    """Export a model that Hugging Face computes differently (bert with activation megatron) and print the difference,
     instead of refusing."""
 
     def __post_init__(self) -> None:

@@ -7,24 +7,24 @@ from megatron_bio.convert.errors import ConvertError
 from megatron_bio.tokens.tokenizer import Tokenizer
 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
-_ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu_new"}
+_ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu_new", "megatron": "gelu_new"}
 
 
 def is_exact(config: ModelConfig) -> bool:
     """Whether transformers computes the same function.
 
-    Its MegatronBERT has one activation for the MLP and the masked-LM head; the head of ours is always exact GELU.
+    Its BERTs have one activation for the MLP and the masked-LM head.
     """
-    return config.architecture == "gpt" or config.activation_name == "gelu"
+    return config.mlp_activation == config.head_activation
 
 
 def refuse_silent_approximation(config: ModelConfig, approximate: bool) -> None:
     """Refuse a model that transformers computes differently, unless that was asked for."""
     if not is_exact(config) and not approximate:
         raise ConvertError(
-            f"model.activation is {config.activation_name}: the checkpoint computes it in the MLP and exact GELU in the "
-            f"masked-LM head, but the MegatronBERT of transformers has one activation for both. Give --approximate to export "
-            f"the model with slightly different logits and see the difference."
+            f"model.activation is {config.activation_name}: the checkpoint computes the tanh approximation of GELU in the MLP and "
+            f"exact GELU in the masked-LM head, but the BERTs of transformers have one activation for both. Give --approximate to "
+            f"export the model with slightly different logits and see the difference."
         )
 
 
@@ -79,7 +79,7 @@ def _gpt2_config(config: ModelConfig, tokenizer: Tokenizer) -> dict[str, Any]:
         "n_positions": config.max_position_embeddings,
         "layer_norm_epsilon": config.layernorm_epsilon,
         "scale_attn_weights": True,
-        "scale_attn_by_inverse_layer_idx": False,
+        "scale_attn_by_inverse_layer_idx": config.scale_attention_by_inverse_layer,
         "reorder_and_upcast_attn": False,
         "bos_token_id": tokenizer.eod,
         "eos_token_id": tokenizer.eod,

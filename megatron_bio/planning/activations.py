@@ -71,7 +71,19 @@ def block_bytes(workload: Workload, layout: Layout) -> BlockBytes:
     # is the layer's own, and both norms come behind the core.
     first_norm = residual + norms // 2
     before_core = gathered + projected + (first_norm if model.norm_order == "pre" else 0)
-    selective = gathered + projected + first_norm + split + dropped + residual + norms // 2 + gathered + inner + dropped + weights
+    selective = (
+        gathered
+        + projected
+        + first_norm
+        + split
+        + dropped
+        + residual
+        + norms // 2
+        + gathered
+        + inner
+        + dropped
+        + weights
+    )
     kept = selective + core + inner
     # A recomputation that ends at the second matrix does not keep the copy of it.
     selective -= e * model.ffn_size * model.hidden_size // tp if weights else 0
