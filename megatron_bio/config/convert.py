@@ -38,7 +38,7 @@ class ConvertOptions:
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Number format of the stored weights; bf16 and fp16 round them and halve the size. megatron_bio always stores fp32."""
     approximate: bool = False
-    """Write a model that the other format computes differently (bert with tanh in one of two places) and print the
+    """Write a model that the other format computes differently (bert with activation megatron) and print the
     difference, instead of refusing."""
     new_heads: bool = False
     """Give a bert that has no masked-LM head a new one, drawn as training would, instead of refusing."""

@@ -18,7 +18,7 @@ class SelfAttention(nn.Module):
     Rows of the fused weight are ordered [heads, 3, D], so that a split by rows gives every rank whole heads.
     `recompute_core` keeps query, key and value only, not what lies between them and the context.
     `scale_by_inverse_layer` divides the scores by `layer`, which counts from 1, besides sqrt(D): the option
-    scale_attn_by_inverse_layer_idx of transformers' GPT-2, which Mistral's GPT-2 and BioMedLM were trained with.
+    scale_attn_by_inverse_layer_idx of transformers' GPT-2, which the published BioMedLM has.
     """
 
     def __init__(

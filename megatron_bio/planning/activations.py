@@ -61,29 +61,15 @@ def block_bytes(workload: Workload, layout: Layout) -> BlockBytes:
     own = whole // tp if layout.splits_sequence else whole
     residual, gathered = e * own * model.hidden_size, e * whole * model.hidden_size
     split, inner = gathered // tp, e * whole * model.ffn_size // tp
-    norms = 4 * 2 * own * 2
     dropped = own * model.hidden_size if model.hidden_dropout else 0
     weights = block_weight_copies(workload, layout)
     core, core_working = _attention_core(workload, layout)
     # Keys and values keep the fused projection, of which a scaled query is a copy.
     projected = (4 if model.scale_attention_by_inverse_layer else 3) * split
-    # A norm keeps its input, two products theirs; with norm_order post the first product's input, unless it had to be gathered,
-    # is the layer's own, and both norms come behind the core.
-    first_norm = residual + norms // 2
-    before_core = gathered + projected + (first_norm if model.norm_order == "pre" else 0)
-    selective = (
-        gathered
-        + projected
-        + first_norm
-        + split
-        + dropped
-        + residual
-        + norms // 2
-        + gathered
-        + inner
-        + dropped
-        + weights
-    )
+    # Norms keep inputs and float32 statistics, products behind them inputs; with norm_order post the norms come behind the core.
+    norm = residual + 2 * 4 * own
+    before_core = gathered + projected + (norm if model.norm_order == "pre" else 0)
+    selective = 2 * (norm + gathered + dropped) + projected + split + inner + weights
     kept = selective + core + inner
     # A recomputation that ends at the second matrix does not keep the copy of it.
     selective -= e * model.ffn_size * model.hidden_size // tp if weights else 0

@@ -209,7 +209,7 @@ def test_print_config_works_before_everything_is_given(capsys: pytest.CaptureFix
         ),
         (
             [*NEEDED, "--model.activation", "relu"],
-            "--model.activation: expected 'gelu' or 'gelu_tanh', found 'relu'.",
+            "--model.activation: expected 'gelu' or 'gelu_tanh' or 'megatron', found 'relu'.",
         ),
         (
             [*NEEDED, "--data.split", "1", "0"],

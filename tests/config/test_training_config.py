@@ -141,6 +141,65 @@ def test_refused_with_flag_and_numbers(make: Any, message: str) -> None:
         make()
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"architecture": "gpt", "norm_order": "post"},
+            "model.norm_order: found post .* gpt, expected it with bert only",
+        ),
+        (
+            {"architecture": "gpt", "activation": "megatron"},
+            "model.activation: found megatron .* with bert only",
+        ),
+        ({"architecture": "gpt", "order_head": False}, "model.order_head: found False .* with bert only"),
+        (
+            {"scale_attention_by_inverse_layer": True},
+            "model.scale_attention_by_inverse_layer: found True .* bert, expected it with gpt only",
+        ),
+    ],
+)
+def test_what_the_architecture_does_not_have_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        ModelConfig(**options)
+
+
+def test_without_order_head_the_order_is_not_to_be_learnt() -> None:
+    config = pretrain_config()
+    model, data = ModelConfig(order_head=False), replace(config.data, sentence_order="none")
+    with pytest.raises(
+        ConfigurationError, match=r"model\.order_head is false.* data\.sentence_order is sop; set"
+    ):
+        replace(config, model=model)
+    assert not replace(config, model=model, data=data).model.order_head
+
+
+@pytest.mark.parametrize(
+    ("activation", "mlp", "head"),
+    [
+        (None, "gelu", "gelu"),
+        ("gelu", "gelu", "gelu"),
+        ("gelu_tanh", "gelu_tanh", "gelu_tanh"),
+        ("megatron", "gelu_tanh", "gelu"),
+    ],
+)
+def test_activations_of_bert(activation: Any, mlp: str, head: str) -> None:
+    model = ModelConfig(activation=activation)
+    assert (model.mlp_activation, model.head_activation) == (mlp, head)
+
+
+def test_a_bert_checkpoint_from_before_tanh_in_the_head_has_megatrons_activation() -> None:
+    config = replace(pretrain_config(), model=ModelConfig(activation="gelu_tanh"))
+    stored = asdict(config)
+    assert differences_on_resume(stored, config) == []
+    for name in ("norm_order", "order_head", "scale_attention_by_inverse_layer"):
+        del stored["model"][name]
+    assert differences_on_resume(stored, config) == [
+        "model.activation: the checkpoint has megatron, the command gives gelu_tanh"
+    ]
+    assert differences_on_resume(stored, replace(config, model=ModelConfig(activation="megatron"))) == []
+
+
 def test_every_preset_is_a_model() -> None:
     for name, values in PRESETS.items():
         model = ModelConfig(preset=name, **values)

@@ -140,7 +140,22 @@ def test_without_transformers_it_says_that_nothing_was_checked(
     assert (tmp_path / "out" / "model.safetensors").is_file()
 
 
-def test_tanh_bert_needs_approximate_and_prints_the_difference(
+def test_bert_with_tanh_everywhere_is_exact(bert: Trained, tmp_path: Path) -> None:
+    config = replace(bert.config, activation="gelu_tanh")
+    convert(
+        options(save_run(tmp_path / "run", bert.tokenizer, config, random_model(config)), tmp_path / "out")
+    )
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["hidden_act"] == "gelu_new"
+
+
+def test_gpt_that_scales_attention_by_layer_is_exact(gpt: Trained, tmp_path: Path) -> None:
+    config = replace(gpt.config, scale_attention_by_inverse_layer=True)
+    convert(
+        options(save_run(tmp_path / "run", gpt.tokenizer, config, random_model(config)), tmp_path / "out")
+    )
+
+
+def test_bert_with_megatrons_activation_needs_approximate_and_prints_the_difference(
     bert: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = replace(bert.config, activation="megatron")

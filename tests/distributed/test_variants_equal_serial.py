@@ -1,4 +1,4 @@
-"""The variants of the models compute at every layout what one process computes, as `test_parallel_equals_serial` shows for the rest."""
+"""The variants of the models compute at every layout what one process computes; see `test_parallel_equals_serial`."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,15 +23,10 @@ CASES = [
     case("post", 2, tensor_parallel=2, recompute="selective"),
     case("post", 2, pipeline_parallel=2, recompute="full"),
     case("post", 2, zero=3),
-    case("post", 2, zero=1),
-    case("post", 4, tensor_parallel=2, pipeline_parallel=2, pipeline_schedule="zbv"),
-    case("post_without_order", 2, tensor_parallel=2),
     case("post_without_order", 2, pipeline_parallel=2, pipeline_schedule="interleaved"),
     case("megatron", 2, tensor_parallel=2),
-    case("megatron", 2, zero=3),
     case("scaled", 2, tensor_parallel=2, recompute="selective"),
     case("scaled", 2, pipeline_parallel=2, dropout=0.0),
-    case("scaled", 2, zero=3),
 ]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -125,7 +126,9 @@ def only(packed: Fields, row: int, number: int) -> Fields:
     return chosen | {"masked_weights": masked, "order_weights": order}
 
 
-def tiny_model(architecture: str, vocab_size: int = VOCABULARY, length: int = LENGTH) -> ModelConfig:
+def tiny_model(
+    architecture: str, vocab_size: int = VOCABULARY, length: int = LENGTH, **variant: Any
+) -> ModelConfig:
     """Return a model that a test can run, without dropout."""
     return ModelConfig(
         architecture=architecture,
@@ -136,6 +139,7 @@ def tiny_model(architecture: str, vocab_size: int = VOCABULARY, length: int = LE
         vocab_size=vocab_size,
         hidden_dropout=0.0,
         attention_dropout=0.0,
+        **variant,
     )
 
 

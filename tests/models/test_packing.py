@@ -5,12 +5,19 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from megatron_bio.config.model import ModelConfig
 from tests.distributed.pool import Pool
 from tests.models.packed_rows import Arrays, bert_rows, differences, gpt_rows, tensor_parallel, tiny_model
 
 TOLERANCE = 1e-5
 ROWS: dict[str, Callable[[], Arrays]] = {"bert": bert_rows, "gpt": gpt_rows}
 LAYOUTS = [(1, False), (2, False), (2, True)]
+MODELS: dict[str, ModelConfig] = {
+    "bert": tiny_model("bert"),
+    "gpt": tiny_model("gpt"),
+    "bert with norms after the sums": tiny_model("bert", norm_order="post"),
+    "gpt with scaled attention": tiny_model("gpt", scale_attention_by_inverse_layer=True),
+}
 
 
 def test_rows_are_worth_comparing() -> None:
@@ -23,12 +30,24 @@ def test_rows_are_worth_comparing() -> None:
 
 
 @pytest.mark.parametrize(("tp", "sequence_parallel"), LAYOUTS)
-@pytest.mark.parametrize("architecture", ROWS)
+@pytest.mark.parametrize("name", ["bert", "gpt"])
 def test_sample_in_a_packed_row_equals_the_sample_alone(
-    architecture: str, tp: int, sequence_parallel: bool, pool: Pool
+    name: str, tp: int, sequence_parallel: bool, pool: Pool
 ) -> None:
+    check_packing(pool, MODELS[name], tp, sequence_parallel)
+
+
+@pytest.mark.parametrize(
+    ("tp", "sequence_parallel"), [(1, False), pytest.param(2, True, marks=pytest.mark.slow)]
+)
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in ROWS])
+def test_so_it_is_in_the_variants(name: str, tp: int, sequence_parallel: bool, pool: Pool) -> None:
+    check_packing(pool, MODELS[name], tp, sequence_parallel)
+
+
+def check_packing(pool: Pool, model: ModelConfig, tp: int, sequence_parallel: bool) -> None:
     layout = tensor_parallel(tp, sequence_parallel)
-    found = pool.run(differences, tp, ROWS[architecture](), tiny_model(architecture), layout, tp)
+    found = pool.run(differences, tp, ROWS[model.architecture](), model, layout, tp)
     for on_rank in found:
         wrong = {name: value for name, value in on_rank.items() if not value <= TOLERANCE}
         assert not wrong, on_rank

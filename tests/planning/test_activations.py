@@ -32,7 +32,10 @@ class Case:
     variant: str = ""
 
     def __str__(self) -> str:
-        return f"{self.architecture}-dropout{self.dropout}-{self.precision}-tp{self.tp}{'-sp' * self.sequence}-rows{self.rows}{self.variant and f'-{self.variant}'}"
+        words = [self.architecture, f"dropout{self.dropout}", self.precision, f"tp{self.tp}"]
+        return "-".join(
+            [*words, *["sp"] * self.sequence, f"rows{self.rows}", *[self.variant] * bool(self.variant)]
+        )
 
 
 CASES = [

@@ -41,19 +41,33 @@ def preset(name: str) -> ModelConfig:
     return ModelConfig(preset=name, **values)
 
 
-def shapes_on_meta(name: str) -> list[tuple[str, tuple[int, ...], int | None]]:
+def shapes_on_meta(config: ModelConfig) -> list[tuple[str, tuple[int, ...], int | None]]:
     mesh = build_mesh(MeshShape(), "cpu")["tp"]
     with torch.device("meta"):
-        model: Any = build_model(preset(name), TensorParallel(mesh, False, torch.float32))
+        model: Any = build_model(config, TensorParallel(mesh, False, torch.float32))
     return sorted(
         (key, tuple(p.shape), getattr(p.placements[0], "dim", None)) for key, p in model.named_parameters()
     )
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_every_tensor_of_every_preset(pool: Pool, name: str) -> None:
-    built = pool.run(shapes_on_meta, 1, name)[0]
-    assert sorted((shape.name, shape.shape, shape.split) for shape in parameter_shapes(preset(name))) == built
+VARIANTS = [
+    {"norm_order": "post"},
+    {"norm_order": "post", "order_head": False},
+    {"order_head": False, "activation": "megatron"},
+    {"architecture": "gpt", "scale_attention_by_inverse_layer": True},
+]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        *(pytest.param(preset(name), id=name) for name in PRESETS),
+        *(ModelConfig(num_layers=2, vocab_size=300, **options) for options in VARIANTS),
+    ],
+)
+def test_every_tensor_of_every_preset_and_variant(pool: Pool, config: ModelConfig) -> None:
+    built = pool.run(shapes_on_meta, 1, config)[0]
+    assert sorted((shape.name, shape.shape, shape.split) for shape in parameter_shapes(config)) == built
 
 
 def tiny(architecture: str) -> Workload:

@@ -205,6 +205,7 @@ def test_recipe_lines_are_a_recipe(fixed: dict[str, Any]) -> None:
         ("--model.preset", "biomedlm-2.7b", "--model.hidden_dropout", "0", "--model.attention_dropout", "0"),
         ("--model.preset", "bert-110m", "--model.vocab_size", "30522", "--model.layernorm_epsilon", "1e-12"),
         ("--model.num_layers", "4", "--model.vocab_size", "30522", "--masked_lm_probability", "0.2"),
+        ("--model.norm_order", "post", "--model.order_head", "false", "--model.vocab_size", "30522"),
     ],
 )
 def test_recipe_lines_work_as_they_are_printed(

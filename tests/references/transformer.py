@@ -1,7 +1,7 @@
 """Serial BERT and GPT-2 in plain torch, batch first, one process: what every layout must equal.
 
-`weights` maps the names of the checkpoint to full tensors. Nothing of the package is used. Where the norms are, and whether there is
-an order head, is seen from the names.
+`weights` maps the names of the checkpoint to full tensors. Nothing of the package is used. Names tell
+where the norms are, and whether there is an order head.
 """
 
 import math

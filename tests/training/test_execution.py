@@ -102,6 +102,14 @@ def bert(ranks: int, **layout: Any) -> Case:
         pytest.param(bert(2, tensor_parallel=2), "aot_eager", 2, marks=pytest.mark.slow),
         pytest.param(bert(2, zero=3), "aot_eager", 2, marks=pytest.mark.slow),
         pytest.param(bert(2, pipeline_parallel=2), "aot_eager", 2, marks=pytest.mark.slow),
+        # The layer by which attention is divided is no constant of a graph.
+        pytest.param(Case("gpt", ParallelConfig(), 1, 0.1, "scaled"), "aot_eager", 2, marks=pytest.mark.slow),
+        pytest.param(
+            Case("bert", ParallelConfig(tensor_parallel=2), 2, 0.1, "post"),
+            "aot_eager",
+            2,
+            marks=pytest.mark.slow,
+        ),
         pytest.param(bert(4, tensor_parallel=2, zero=3), "inductor", 2, marks=pytest.mark.slow),
         pytest.param(bert(1), "inductor", 2, marks=pytest.mark.slow),
         pytest.param(

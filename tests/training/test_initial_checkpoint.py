@@ -67,10 +67,13 @@ def mistake(pool: Pool, run: PretrainConfig) -> str:
 
 def test_another_shape_is_refused_even_where_the_tensors_have_the_same(pool: Pool, folder: Path) -> None:
     run = continued(folder, "other-heads")
-    run = replace(run, model=replace(run.model, num_attention_heads=2, activation="gelu_tanh"))
+    run = replace(
+        run, model=replace(run.model, num_attention_heads=2, activation="gelu_tanh", norm_order="post")
+    )
     message = mistake(pool, run)
     assert "model.num_attention_heads: the checkpoint has 4, this run 2" in message
     assert "model.activation: the checkpoint has gelu, this run gelu_tanh" in message
+    assert "model.norm_order: the checkpoint has pre, this run post" in message
 
 
 def test_another_tokenizer_is_refused(pool: Pool, folder: Path) -> None:

@@ -99,6 +99,27 @@ def test_tokenizer_of_other_data_is_refused(pool: Pool, run, tmp_path: Path) -> 
     assert not (folder / "wrong" / "checkpoints").exists()
 
 
+@pytest.mark.parametrize("run", ["bert"], indirect=True)
+def test_a_variant_without_order_head_shows_no_order_and_goes_on_at_another_layout(pool: Pool, run) -> None:
+    _, folder = run
+
+    def variant(**training: int) -> PretrainConfig:
+        plain = config(folder, "bert", "variant", train_steps=2, **training)
+        model = replace(plain.model, norm_order="post", activation="megatron", order_head=False)
+        return replace(plain, model=model, data=replace(plain.data, sentence_order="none"))
+
+    pool.run(train, 1, variant(stop_at_step=1), 1)
+    pool.run(train, 2, variant(), 2)
+    written = records(folder / "variant")
+    assert [(line["kind"], line["step"]) for line in written] == [
+        *(("train", 1), ("validation", 1), ("train", 2), ("validation", 2))
+    ]
+    for line in written:
+        assert not [name for name in line if "order" in name]
+        assert line["loss"] == line["masked_lm_loss"] > 0
+    assert not [name for name in tensors(folder / "variant") if "order_head" in name or "final_" in name]
+
+
 def remake(folder: Path, architecture: str) -> None:
     from megatron_bio.config.tokens import TrainVocabularyOptions
     from megatron_bio.tokens.vocabulary import train_vocabulary
