@@ -1,7 +1,7 @@
 """Safetensors files as Hugging Face names them, written tensor by tensor: one file, or numbered shards with an index."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -71,8 +71,3 @@ def _header(described: Mapping[str, Tensor]) -> bytes:
     text = json.dumps(content, separators=(",", ":")).encode("utf-8")
     text += b" " * (-len(text) % _ALIGNMENT)
     return len(text).to_bytes(LENGTH_BYTES, "little") + text
-
-
-def shard_names(weight_map: Mapping[str, str]) -> Sequence[str]:
-    """Return the files that an index names, each once, in order."""
-    return list(dict.fromkeys(weight_map.values()))

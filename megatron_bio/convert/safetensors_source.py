@@ -68,10 +68,6 @@ class SafetensorsSource(TensorSource):
             for name, place in self._places.items()
         }
 
-    def file_of(self, name: str) -> Path:
-        """Return the file that a tensor is in."""
-        return self._places[name].file
-
     def read(self, name: str) -> Tensor:
         """Return one tensor, read straight into its memory."""
         place = self._places[name]

@@ -44,6 +44,7 @@ class AsForeign(TensorSource):
     def __init__(self, table: Table, ours: TensorSource) -> None:
         self._ours = ours
         self._places = {name: (item, place) for item in table for place, name in enumerate(item.foreign)}
+        self._split: tuple[Entry, tuple[Tensor, ...]] | None = None
 
     def described(self) -> Mapping[str, Tensor]:
         """Shapes and dtypes under the foreign names, in the order of the table."""
@@ -54,9 +55,17 @@ class AsForeign(TensorSource):
         return {name: parts[name][place] for name, (_, place) in self._places.items()}
 
     def read(self, name: str) -> Tensor:
-        """Return the contiguous foreign tensor."""
+        """Return the contiguous foreign tensor.
+
+        One of ours that becomes several is kept from the first of them to the last: they are read one after the other.
+        """
         item, place = self._places[name]
-        return item.transformation.to_foreign(self._ours.read(item.ours))[place].contiguous()
+        if self._split is None or self._split[0] is not item:
+            self._split = item, item.transformation.to_foreign(self._ours.read(item.ours))
+        parts = self._split[1]
+        if place == len(parts) - 1:
+            self._split = None
+        return parts[place].contiguous()
 
 
 class AsOurs(TensorSource):

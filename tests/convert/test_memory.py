@@ -22,7 +22,7 @@ def test_memory_grows_by_a_part_of_the_model_only(tmp_path: Path) -> None:
         "--shape",
         "small",
         "--most_growth",
-        "0.5",
+        "0.7",
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -97,3 +97,16 @@ def test_padding_is_cut_and_comes_back_as_zeros() -> None:
     (real,) = transformation.to_foreign(table)
     assert real.tolist() == [[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]
     assert transformation.to_ours((real,)).tolist() == [[0.0, 1.0], [2.0, 3.0], [4.0, 5.0], [0.0, 0.0]]
+
+
+def test_a_tensor_that_becomes_several_is_read_once_and_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    shape = config("bert")
+    ours = {name: value.detach().to_local() for name, value in random_model(shape).named_parameters()}
+    source, reads = Tensors(ours), []
+    monkeypatch.setattr(source, "read", lambda name: (reads.append(name), ours[name])[1])
+    foreign = AsForeign(hugging_face_table(shape), source)
+    whole = read_all(foreign)
+    assert sorted(reads) == sorted(ours)
+    assert foreign._split is None
+    for name in reversed(list(whole)):
+        assert torch.equal(foreign.read(name), whole[name])

@@ -80,7 +80,12 @@ def save_run(run: Path, tokenizer: Path, shape: ModelConfig, model, **changes: o
     loaded = Tokenizer.load(tokenizer)
     pretrain = PretrainConfig(
         model=shape,
-        data=DataConfig(prefixes=["/home/somebody/tokens"], tokenizer=str(tokenizer), sequence_length=40),
+        data=DataConfig(
+            prefixes=["/home/somebody/tokens"],
+            tokenizer=str(tokenizer),
+            sequence_length=40,
+            sentence_order="sop" if shape.order_head else "none",
+        ),
         training=TrainingConfig(output=str(run), train_steps=1000),
     )
     info = {
