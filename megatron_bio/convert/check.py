@@ -5,6 +5,7 @@ from types import ModuleType
 
 import torch
 
+from megatron_bio.checkpoint.run import Run
 from megatron_bio.convert.description import is_exact
 from megatron_bio.convert.errors import ConvertError
 from megatron_bio.convert.logits import (
@@ -16,7 +17,7 @@ from megatron_bio.convert.logits import (
     our_logits,
     quiet,
 )
-from megatron_bio.convert.run import Run, load_model
+from megatron_bio.convert.run import load_model
 from megatron_bio.models.bert import Bert
 from megatron_bio.models.gpt import Gpt
 from megatron_bio.tokens.tokenizer import Tokenizer

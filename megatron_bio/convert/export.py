@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 import megatron_bio
+from megatron_bio.checkpoint.run import Run, read_run
 from megatron_bio.config.convert import ConvertOptions
 from megatron_bio.convert.check import check_export
 from megatron_bio.convert.description import (
@@ -18,12 +19,13 @@ from megatron_bio.convert.description import (
 from megatron_bio.convert.folder import MARKER, check_output, replaced_folder, write_errors
 from megatron_bio.convert.hugging_face import hugging_face_table, to_foreign
 from megatron_bio.convert.model_card import model_card
-from megatron_bio.convert.run import Run, load_model, read_run
-from megatron_bio.convert.tokenizer_files import find_tokenizer, write_tokenizer
+from megatron_bio.convert.run import load_model
+from megatron_bio.convert.tokenizer_files import write_tokenizer
 from megatron_bio.convert.weights import write_weights
 from megatron_bio.models.bert import Bert
 from megatron_bio.models.gpt import Gpt
 from megatron_bio.tokens.tokenizer import Tokenizer
+from megatron_bio.tokens.trained_with import find_tokenizer
 
 
 def convert(options: ConvertOptions) -> None:
@@ -34,7 +36,13 @@ def convert(options: ConvertOptions) -> None:
     check_output(options.output)
     run = read_run(options.checkpoint)
     refuse_silent_approximation(run.model, options.approximate)
-    tokenizer_path, tokenizer = find_tokenizer(run, options.tokenizer)
+    tokenizer_path, tokenizer = find_tokenizer(
+        run.tokenizer,
+        options.tokenizer,
+        model=run.folder,
+        vocab_size=run.model.vocab_size,
+        fingerprint=run.tokenizer_fingerprint,
+    )
     model = load_model(run)
     with replaced_folder(options.output) as folder:
         with write_errors(options.output):

@@ -3,7 +3,7 @@
 from pathlib import Path
 from string import Template
 
-from megatron_bio.convert.run import Run
+from megatron_bio.checkpoint.run import Run
 
 _CARD = Template("""\
 ---

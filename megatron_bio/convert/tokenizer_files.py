@@ -1,39 +1,15 @@
-"""The tokenizer of a run: found, compared with the checkpoint, written beside the weights."""
+"""The tokenizer of a run, written beside the weights."""
 
 import json
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from megatron_bio.convert.errors import ConvertError
-from megatron_bio.convert.run import Run
-from megatron_bio.tokens.tokenizer import Tokenizer
+from megatron_bio.checkpoint.run import Run
 from megatron_bio.tokens.tokenizer_files import TOKENIZER_FILES, read_json, read_tokenizer_files
 from megatron_bio.tokens.tokenizer_folder import write_tokenizer_folder
 
 _CONFIG = "tokenizer_config.json"
-
-
-def find_tokenizer(run: Run, given: Path | None) -> tuple[Path, Tokenizer]:
-    """Return the path and the tokenizer that the model was trained with; raises `ConvertError` for another one."""
-    path = given or Path(run.config.data.tokenizer)
-    if given is None and not path.exists():
-        raise ConvertError(
-            f"{path}: the run had its tokenizer there, but nothing is there now (relative paths start at {Path.cwd()}). "
-            f"Give its present place with --tokenizer."
-        )
-    tokenizer = Tokenizer.load(path)
-    if tokenizer.vocab_size != run.model.vocab_size:
-        raise ConvertError(
-            f"{path}: the tokenizer has {tokenizer.vocab_size} tokens, the model of {run.folder} was trained with "
-            f"{run.model.vocab_size}; it is another tokenizer. Give the right one with --tokenizer."
-        )
-    if tokenizer.fingerprint != run.tokenizer_fingerprint:
-        raise ConvertError(
-            f"{path}: the tokenizer has fingerprint {tokenizer.fingerprint}, the model of {run.folder} was trained with "
-            f"{run.tokenizer_fingerprint}; it would give other ids to the same text. Give the right one with --tokenizer."
-        )
-    return path, tokenizer
 
 
 def write_tokenizer(source: Path, target: Path, run: Run) -> None:
