@@ -106,7 +106,8 @@ class RecomputedDecoding:
 
     def keep(self, rows: Tensor) -> None:
         """See `Decoding`."""
-        self._tokens, self._lengths = self._tokens[rows], self._lengths[rows]
+        self._lengths = self._lengths[rows]
+        self._tokens = self._tokens[rows, : int(self._lengths.max())]
 
 
 def whole_vocabulary(logits: Tensor, model: nn.Module) -> Tensor:
