@@ -220,7 +220,7 @@ STAGES = (
     Verb(
         name="convert",
         options="megatron_bio.config.convert:ConvertOptions",
-        function="megatron_bio.convert.export:convert",
+        function="megatron_bio.convert.conversion:convert",
         summary="a checkpoint to a Hugging Face folder",
         description=(
             "Writes a folder that transformers loads (MegatronBERT or GPT-2, with the tokenizer) and checks that it computes\n"

@@ -10,6 +10,8 @@ from megatron_bio.config.errors import UserError
 
 MANIFEST = "manifest.json"
 INFO = "info.json"
+IMPORTED_FROM = "imported_from"
+"""Key of info.json where the weights were converted from another format: there is no run to go on with."""
 
 
 class CheckpointError(UserError):

@@ -47,20 +47,20 @@ def save_checkpoint(
     partial = root / f".{final.name}.partial"
     _on_first_rank(lambda: _prepare(partial), final, group)
     try:
-        dcp.save(state, storage_writer=_Writer(partial), process_group=group)
+        dcp.save(state, storage_writer=Writer(partial), process_group=group)
     except CheckpointException as error:
         reasons = "; ".join(f"rank {rank}: {failure[0]}" for rank, failure in error.failures.items())
         raise _write_error(final, reasons, group) from error
     progress("files written")
     entries = _hash_files(partial, final, group)
     progress("files hashed")
-    _on_first_rank(lambda: _finish(partial, final, info, entries), final, group)
+    _on_first_rank(lambda: finish_checkpoint(partial, final, info, entries), final, group)
     _on_first_rank(lambda: _remove_old(root, keep, keep_every), final, group)
     progress("complete")
     return final
 
 
-class _Writer(dcp.FileSystemWriter):
+class Writer(dcp.FileSystemWriter):
     """Says what the system refused, where torch's own message is of the file that is then incomplete."""
 
     def write_data(self, plan: SavePlan, planner: SavePlanner) -> Future[list[WriteResult]]:
@@ -106,7 +106,10 @@ def _prepare(partial: Path) -> None:
     partial.mkdir()
 
 
-def _finish(partial: Path, final: Path, info: dict[str, Any], entries: dict[str, dict[str, Any]]) -> None:
+def finish_checkpoint(
+    partial: Path, final: Path, info: dict[str, Any], entries: dict[str, dict[str, Any]]
+) -> None:
+    """Write info.json and the manifest beside the tensors' files, whose manifest entries are `entries`, and rename."""
     write_json(partial / INFO, info)
     for name in (INFO, ".metadata"):
         entries[name] = file_entry(partial / name)

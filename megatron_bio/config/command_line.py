@@ -16,7 +16,7 @@ from megatron_bio.config.arguments import HELP, PRINT_CONFIG, Arguments, UsageEr
 from megatron_bio.config.model import PRESETS
 from megatron_bio.config.parser import Program, build_parser
 from megatron_bio.config.recipe import Entry, read_recipe
-from megatron_bio.config.schema import Option, options_of
+from megatron_bio.config.schema import FLAG, Option, options_of
 
 OptionsClass = TypeVar("OptionsClass")
 
@@ -40,7 +40,9 @@ def parse_options(options_class: type[OptionsClass], words: Sequence[str], progr
     except ArgumentError as error:
         raise UsageError(given.explain(str(error))) from error
     values = parser.instantiate(namespace)
-    return options_class(**{field.name: values[field.name] for field in fields(options_class)})  # type: ignore[arg-type]
+    return options_class(
+        **{field.name: values[field.metadata.get(FLAG, field.name)] for field in fields(options_class)}
+    )  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,38 +1,62 @@
-"""Options of the verb that turns a checkpoint into a Hugging Face folder."""
+"""Options of the verb that turns a checkpoint of one format into one of another."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from megatron_bio.config.errors import ConfigurationError
+from megatron_bio.config.schema import FLAG
 
+FORMATS = ("megatron_bio", "hugging_face", "megatron_lm", "megatron_core", "nemo")
+WRITTEN_FORMATS = FORMATS[:-1]
 _PRECISIONS = ("fp32", "bf16", "fp16")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertOptions:
-    """A checkpoint in, a folder out that transformers loads: MegatronBERT or GPT-2 with its tokenizer."""
+    """A checkpoint in, a checkpoint of another format out."""
 
     checkpoint: Path
-    """Checkpoint to convert: its folder (step-…), or a run's folder, of which the newest checkpoint is taken."""
+    """Checkpoint to convert: a run's folder, of which the newest checkpoint is taken, one of its checkpoints, or a folder
+    or file of another format."""
     output: Path
-    """Folder to write; an earlier export there is replaced once the new one is complete, anything else is refused."""
+    """Folder to write; what an earlier conversion wrote there is replaced once the new one is complete, anything else is
+    refused."""
+    to_format: Literal["megatron_bio", "hugging_face", "megatron_lm", "megatron_core"] | None = field(
+        default=None, metadata={FLAG: "to"}
+    )
+    """Format to write; hugging_face for checkpoints of megatron_bio when not given."""
+    from_format: Literal["megatron_bio", "hugging_face", "megatron_lm", "megatron_core", "nemo"] | None = (
+        field(default=None, metadata={FLAG: "from"})
+    )
+    """Format of the checkpoint; recognised by its content when not given."""
     tokenizer: Path | None = None
-    """Folder of the tokenizer that the model was trained with; the one that the run named when not given."""
+    """Folder of the tokenizer that the model was trained with, or its vocab.txt; the one that came with the checkpoint or
+    that the run named when not given."""
     check: bool = True
-    """Load the written folder with transformers in float32 and require the logits of the checkpoint."""
+    """Compute both checkpoints on the same tokens, layer by layer, and write nothing if they differ."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """Number format of the stored weights; bf16 and fp16 round them and halve the size."""
+    """Number format of the stored weights; bf16 and fp16 round them and halve the size. megatron_bio always stores fp32."""
     approximate: bool = False
-    """Export a model that Hugging Face computes differently (bert with activation gelu_tanh) and print the difference,
-    instead of refusing."""
+    """Write a model that the other format computes differently (bert with tanh in one of two places) and print the
+    difference, instead of refusing."""
+    new_heads: bool = False
+    """Give a bert that has no masked-LM head a new one, drawn as training would, instead of refusing."""
+    license: str | None = None
+    """Licence of the weights for the model card, as the hub spells it (apache-2.0, cc-by-nc-4.0 …); without it the card says
+    that it is not given."""
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work, before any file is opened."""
-        if self.precision not in _PRECISIONS:
-            raise ConfigurationError(
-                f"--precision: expected one of {', '.join(_PRECISIONS)}; found {self.precision!r}."
-            )
+        for flag, value, known in (
+            ("precision", self.precision, _PRECISIONS),
+            ("to", self.to_format, (None, *WRITTEN_FORMATS)),
+            ("from", self.from_format, (None, *FORMATS)),
+        ):
+            if value not in known:
+                raise ConfigurationError(
+                    f"--{flag}: expected one of {', '.join(filter(None, known))}; found {value!r}."
+                )
         if self.approximate and not self.check:
             raise ConfigurationError(
                 "--approximate prints how far the export is from the checkpoint, which only the check can tell; "

@@ -39,7 +39,13 @@ class ModelConfig:
     """Added to the variance in every layer norm."""
     init_method_std: float = 0.02
     """Standard deviation of the initial weights; output layers use std / sqrt(2 num_layers)."""
-    activation: Literal["gelu", "gelu_tanh"] | None = None
+    norm_order: Literal["pre", "post"] = "pre"
+    """TEMPORARY"""
+    order_head: bool = True
+    """TEMPORARY"""
+    scale_attention_by_inverse_layer: bool = False
+    """TEMPORARY"""
+    activation: Literal["gelu", "gelu_tanh", "megatron"] | None = None
     """gelu is exact (erf) and the default of bert; gelu_tanh is GPT-2's approximation and the default of gpt."""
 
     def __post_init__(self) -> None:

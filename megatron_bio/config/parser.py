@@ -64,9 +64,22 @@ def build_parser(
     parser._optionals.title = "general"
     if own := (parser.groups or {}).get(options_class.__name__):
         own.title = "options"
+    _rename(parser, options)
     for action in parser._actions:
         _describe(action, options)
     return parser
+
+
+def _rename(parser: ArgumentParser, options: Mapping[str, Option]) -> None:
+    """Call the options whose name no field can have as users do; the parser has them under the names of the fields."""
+    called = {option.field: option.name for option in options.values() if option.field != option.name}
+    for action in parser._actions:
+        if name := called.get(action.dest):
+            for flag in action.option_strings:
+                del parser._option_string_actions[flag]
+            action.option_strings = [f"--{name}"]
+            action.dest = name
+            parser._option_string_actions[f"--{name}"] = action
 
 
 def _describe(action: Action, options: Mapping[str, Option]) -> None:

@@ -1,4 +1,8 @@
-"""What the options of a dataclass are called, what each expects, and which name a mistaken one was meant to be."""
+"""What the options of a dataclass are called, what each expects, and which name a mistaken one was meant to be.
+
+An option is called as its field is. A word that no field may have (`from`) stands in the field's metadata:
+`field(default=None, metadata={FLAG: "from"})`.
+"""
 
 import difflib
 import types
@@ -6,6 +10,9 @@ from collections.abc import Collection
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+FLAG = "flag"
+"""Key of a field's metadata: how users call the option, where Python does not allow it as a field's name."""
 
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
 _METAVARS = {int: "N", float: "X", bool: "true|false", str: "TEXT", Path: "PATH"}
@@ -16,6 +23,9 @@ class Option:
     """One field of an options dataclass, nested ones with dots: `model.hidden_size`."""
 
     name: str
+    """How users call it, on the command line and in YAML."""
+    field: str
+    """The dotted names of the fields; the same, unless the metadata say otherwise."""
     hint: Any
     required: bool
 
@@ -63,12 +73,12 @@ def options_of(options_class: type, prefix: str = "") -> dict[str, Option]:
     hints = get_type_hints(options_class)
     options: dict[str, Option] = {}
     for field in fields(options_class):
-        name, hint = prefix + field.name, hints[field.name]
+        name, hint = prefix + field.metadata.get(FLAG, field.name), hints[field.name]
         if isinstance(hint, type) and is_dataclass(hint):
             options |= options_of(hint, f"{name}.")
         else:
             required = field.default is MISSING and field.default_factory is MISSING
-            options[name] = Option(name=name, hint=hint, required=required)
+            options[name] = Option(name=name, field=prefix + field.name, hint=hint, required=required)
     return options
 
 

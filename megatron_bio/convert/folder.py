@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from safetensors import SafetensorError
-
 from megatron_bio.convert.errors import ConvertError
 
 MARKER = "megatron_bio.json"
@@ -48,7 +46,7 @@ def write_errors(output: Path) -> Iterator[None]:
     """Turn what the disk refuses into a message."""
     try:
         yield
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         raise ConvertError(
             f"{output}: the export could not be written: {error}. What was there before is unchanged; check the free space "
             f"and the permissions of the folder above it."
@@ -88,7 +86,7 @@ def _swap(partial: Path, output: Path, previous: Path) -> None:
 
 
 def _sync(folder: Path) -> None:
-    for path in folder.iterdir():
+    for path in folder.rglob("*"):
         _sync_path(path)
     _sync_path(folder)
 

@@ -41,5 +41,8 @@ class Checkpoint:
     """Optimizer steps done; 0 where the format does not say."""
     tokenizer: Path | None = None
     """Tokenizer that came with it: a folder, or a file of WordPiece's vocabulary."""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """What is known of the training, named as in info.json: config, samples, tokens, tokenizer_fingerprint, and
+    imported_from for one that was converted to our format before; empty where the format does not say."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What `megatron-bio inspect` shows besides the model: version, layout, order of queries, keys and values, padding."""

@@ -1,35 +1,67 @@
-"""The tokenizer of a run, written beside the weights."""
+"""The tokenizer of a model: found, compared with the checkpoint, written beside the weights."""
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from megatron_bio.checkpoint.run import Run
+from megatron_bio.convert.formats import Format
+from megatron_bio.convert.sources import Checkpoint
+from megatron_bio.tokens.tokenizer import Tokenizer
 from megatron_bio.tokens.tokenizer_files import TOKENIZER_FILES, read_json, read_tokenizer_files
 from megatron_bio.tokens.tokenizer_folder import write_tokenizer_folder
+from megatron_bio.tokens.trained_with import require_trained_with, tokenizer_place
 
 _CONFIG = "tokenizer_config.json"
 
 
-def write_tokenizer(source: Path, target: Path, run: Run) -> None:
-    """Write the files of the tokenizer at `source` into `target`, with the longest sequence trained as `model_max_length`.
+def open_with_tokenizer(known: Format, path: Path, given: Path | None) -> Checkpoint:
+    """Open a checkpoint with the tokenizer that belongs to it: `given`, the one that came with it, or the run's.
+
+    Raises `TokenizerError` for one that is missing or does not fit.
+    """
+    size = Tokenizer.load(given).vocab_size if given else None
+    checkpoint = known.open(path, size)
+    place = tokenizer_place(checkpoint.path, checkpoint.tokenizer, given)
+    tokenizer = Tokenizer.load(place)
+    if given is None and tokenizer.vocab_size != checkpoint.model.vocab_size:
+        # The configuration may count rows of padding; the tokenizer that came with it tells.
+        checkpoint = known.open(path, tokenizer.vocab_size)
+    require_trained_with(
+        tokenizer,
+        model=checkpoint.path,
+        vocab_size=checkpoint.model.vocab_size,
+        fingerprint=checkpoint.training.get("tokenizer_fingerprint"),
+    )
+    return replace(checkpoint, tokenizer=place)
+
+
+def longest_sequence(checkpoint: Checkpoint) -> int:
+    """Return the longest sequence trained, in tokens, or that the positions reach where nothing tells it."""
+    reach = checkpoint.model.max_position_embeddings
+    length = checkpoint.training.get("config", {}).get("data", {}).get("sequence_length", reach)
+    return min(length, reach)
+
+
+def write_tokenizer(source: Path, target: Path, longest: int) -> None:
+    """Write the files of the tokenizer at `source` into `target`, with the longest sequence as `model_max_length`.
 
     A vocabulary without tokenizer_config.json gets all files: transformers would lower-case it, whatever it is.
     """
     if (source / _CONFIG).is_file():
-        _copy(source, target, run)
+        _copy(source, target, longest)
         return
     with TemporaryDirectory() as temporary:
         made = Path(temporary) / "tokenizer"
         write_tokenizer_folder(made, read_tokenizer_files(source, lowercase=None).core)
-        _copy(made, target, run)
+        _copy(made, target, longest)
 
 
-def _copy(source: Path, target: Path, run: Run) -> None:
+def _copy(source: Path, target: Path, longest: int) -> None:
     for name in sorted(TOKENIZER_FILES - {_CONFIG}):
         if (source / name).is_file():
             shutil.copyfile(source / name, target / name)
     settings = read_json(source / _CONFIG)
-    settings["model_max_length"] = min(run.config.data.sequence_length, run.model.max_position_embeddings)
+    settings["model_max_length"] = longest
     (target / _CONFIG).write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

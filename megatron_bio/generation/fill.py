@@ -51,9 +51,9 @@ def fill(options: FillOptions) -> None:
         texts = result_of_first_rank(
             lambda: read_texts("texts", options.texts, options.texts_file, ("text",))
         )
-        positions = session.run.model.max_position_embeddings
+        positions = session.trained.model.max_position_embeddings
         masked = [_masked(text, session.tokenizer, positions) for text in texts]
-        warn_of_untrained_positions(session.run, max(len(text.ids) for text in masked))
+        warn_of_untrained_positions(session.trained, max(len(text.ids) for text in masked))
         with open_results(options.output, len(masked), _as_text) as write:
             model = load_model(session, options.precision)
             assert isinstance(model, Bert)

@@ -26,10 +26,10 @@ def generate(options: GenerateOptions) -> None:
         prompts = result_of_first_rank(
             lambda: read_texts("prompts", options.prompts, options.prompts_file, ("prompt", "text"))
         )
-        positions = session.run.model.max_position_embeddings
+        positions = session.trained.model.max_position_embeddings
         ids = _encoded(prompts, session.tokenizer, options.begin_document, positions)
         longest = min(positions, max(map(len, ids)) + options.max_new_tokens)
-        warn_of_untrained_positions(session.run, longest)
+        warn_of_untrained_positions(session.trained, longest)
         work = [
             Continuation(number, sample, prompt, min(options.max_new_tokens, positions - len(prompt)))
             for number, prompt in enumerate(ids, start=1)

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from megatron_bio.checkpoint.load import load_checkpoint
-from megatron_bio.checkpoint.run import Run, read_run
+from megatron_bio.checkpoint.trained import Trained, read_trained
 from megatron_bio.config.model import ModelConfig, padded_vocab_size
 from megatron_bio.config.parallel import ParallelConfig
 from megatron_bio.generation.errors import GenerationError
@@ -20,7 +20,7 @@ from megatron_bio.models.gpt import Gpt
 from megatron_bio.parallel.layers import COMPUTE_DTYPES, TensorParallel
 from megatron_bio.parallel.world import World, open_world
 from megatron_bio.tokens.tokenizer import Tokenizer
-from megatron_bio.tokens.trained_with import find_tokenizer
+from megatron_bio.tokens.trained_with import require_trained_with, tokenizer_place
 
 _VERBS = {"gpt": "generate", "bert": "fill"}
 
@@ -33,7 +33,7 @@ class GenerationWarning(UserWarning):
 class Session:
     """What the verbs work with."""
 
-    run: Run
+    trained: Trained
     tokenizer: Tokenizer
     world: World
 
@@ -49,17 +49,17 @@ def open_session(
     """
     ranks = int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
     with open_world(ParallelConfig(tensor_parallel=ranks), device) as world:
-        run = read_run(checkpoint)
-        _require(run, architecture)
-        _require_divisible(run.model, ranks)
-        found = find_tokenizer(
-            run.tokenizer,
-            tokenizer,
-            model=run.folder,
-            vocab_size=run.model.vocab_size,
-            fingerprint=run.tokenizer_fingerprint,
+        trained = read_trained(checkpoint)
+        _require(trained, architecture)
+        _require_divisible(trained.model, ranks)
+        found = Tokenizer.load(tokenizer_place(trained.folder, trained.tokenizer, tokenizer))
+        require_trained_with(
+            found,
+            model=trained.folder,
+            vocab_size=trained.model.vocab_size,
+            fingerprint=trained.tokenizer_fingerprint,
         )
-        yield Session(run, found[1], world)
+        yield Session(trained, found, world)
 
 
 def load_model(session: Session, precision: str) -> Bert | Gpt:
@@ -67,21 +67,20 @@ def load_model(session: Session, precision: str) -> Bert | Gpt:
     world, dtype = session.world, COMPUTE_DTYPES[precision]
     layout = TensorParallel(world.mesh["tp"], sequence_parallel=False, compute_dtype=dtype)
     with world.device:
-        model = build_model(session.run.model, layout)
+        model = build_model(session.trained.model, layout)
     load_checkpoint(
-        session.run.folder, {f"model.{name}": value.detach() for name, value in model.named_parameters()}
+        session.trained.folder, {f"model.{name}": value.detach() for name, value in model.named_parameters()}
     )
     # Layers cast their weights anyway; cast once, they need not do it at every token.
     return model.to(dtype).eval()
 
 
-def warn_of_untrained_positions(run: Run, longest: int) -> None:
+def warn_of_untrained_positions(trained: Trained, longest: int) -> None:
     """Say that a text reaches positions that training never saw."""
-    trained = run.config.data.sequence_length
-    if longest > trained:
+    if longest > trained.longest_sequence:
         warnings.warn(
-            f"texts of up to {longest} tokens: the run trained with data.sequence_length {trained}, so the positions after it "
-            f"have never been trained and what stands there is of little use.",
+            f"texts of up to {longest} tokens: the model was trained on sequences of {trained.longest_sequence}, so the "
+            f"positions after these have never been trained and what stands there is of little use.",
             GenerationWarning,
             stacklevel=2,
         )
@@ -96,11 +95,11 @@ def require_finite(logits: torch.Tensor, precision: str) -> None:
         )
 
 
-def _require(run: Run, architecture: str) -> None:
-    found = run.model.architecture
+def _require(trained: Trained, architecture: str) -> None:
+    found = trained.model.architecture
     if found != architecture:
         raise GenerationError(
-            f"{run.folder}: expected a checkpoint of architecture {architecture}, found {found}; "
+            f"{trained.folder}: expected a checkpoint of architecture {architecture}, found {found}; "
             f"`megatron-bio {_VERBS[found]}` is for these."
         )
 

@@ -49,11 +49,16 @@ def initialize(module: nn.Module, seed: int) -> None:
     """Fill every parameter of `module`; call it before `fully_shard`, which replaces the parameters."""
     with torch.no_grad():
         for name, tensor in module.named_parameters():
-            digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
-            generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
-            full = torch.empty(tensor.shape, device="cpu")
-            tensor.initializer(full, generator)
-            set_from_full(tensor, full)
+            set_from_full(tensor, initial_value(name, tensor, seed))
+
+
+def initial_value(name: str, parameter: nn.Parameter, seed: int) -> Tensor:
+    """Return the full initial value of a parameter, which its name and the seed determine; it may be on any device."""
+    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+    full = torch.empty(parameter.shape, device="cpu")
+    parameter.initializer(full, generator)
+    return full
 
 
 def set_from_full(parameter: Tensor, full: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""The tokenizer that a model was trained with: found where the run had it or where the user says, and compared."""
+"""The tokenizer that a model was trained with: where it is, and whether it is the one."""
 
 from pathlib import Path
 
@@ -6,29 +6,34 @@ from megatron_bio.tokens.errors import TokenizerError
 from megatron_bio.tokens.tokenizer import Tokenizer
 
 
-def find_tokenizer(
-    recorded: Path, given: Path | None, *, model: Path, vocab_size: int | None, fingerprint: str
-) -> tuple[Path, Tokenizer]:
-    """Return the path and the tokenizer of the checkpoint `model`: `given`, or where the run had it.
-
-    Raises `TokenizerError` if nothing is there, or if it has not the number of tokens and the fingerprint that the
-    checkpoint names.
-    """
-    path = given or recorded
-    if given is None and not path.exists():
+def tokenizer_place(model: Path, recorded: Path | None, given: Path | None) -> Path:
+    """Return `given`, or the place that the checkpoint `model` names; raises `TokenizerError` if nothing is there."""
+    if given is not None:
+        return given
+    if recorded is None:
         raise TokenizerError(
-            f"{path}: the run had its tokenizer there, but nothing is there now (relative paths start at {Path.cwd()}). "
+            f"{model}: it brings no tokenizer. Give the one that the model was trained with as --tokenizer (a folder, or "
+            f"vocab.txt)."
+        )
+    if not recorded.exists():
+        raise TokenizerError(
+            f"{recorded}: the run had its tokenizer there, but nothing is there now (relative paths start at {Path.cwd()}). "
             f"Give its present place with --tokenizer."
         )
-    tokenizer = Tokenizer.load(path)
+    return recorded
+
+
+def require_trained_with(
+    tokenizer: Tokenizer, *, model: Path, vocab_size: int | None, fingerprint: str | None
+) -> None:
+    """Raise `TokenizerError` unless it has the number of tokens, and the fingerprint if it is known, of the checkpoint `model`."""
     if tokenizer.vocab_size != vocab_size:
         raise TokenizerError(
-            f"{path}: the tokenizer has {tokenizer.vocab_size} tokens, the model of {model} was trained with "
+            f"{tokenizer.name}: the tokenizer has {tokenizer.vocab_size} tokens, the model of {model} was trained with "
             f"{vocab_size}; it is another tokenizer. Give the right one with --tokenizer."
         )
-    if tokenizer.fingerprint != fingerprint:
+    if fingerprint is not None and tokenizer.fingerprint != fingerprint:
         raise TokenizerError(
-            f"{path}: the tokenizer has fingerprint {tokenizer.fingerprint}, the model of {model} was trained with "
+            f"{tokenizer.name}: the tokenizer has fingerprint {tokenizer.fingerprint}, the model of {model} was trained with "
             f"{fingerprint}; it would give other ids to the same text. Give the right one with --tokenizer."
         )
-    return path, tokenizer

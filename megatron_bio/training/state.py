@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from megatron_bio.checkpoint.load import load_checkpoint, read_info
-from megatron_bio.checkpoint.manifest import CheckpointError
+from megatron_bio.checkpoint.manifest import IMPORTED_FROM, CheckpointError
 from megatron_bio.config.pretrain import PretrainConfig, differences_on_resume
 from megatron_bio.models.parts import ModelParts
 from megatron_bio.parallel.tied import copy_tied_values
@@ -76,6 +76,11 @@ def restore(
 ) -> Progress:
     """Load a checkpoint into model, optimizer and loss scale at any layout; refuse one of another run."""
     info = read_info(folder)
+    if IMPORTED_FROM in info:
+        raise CheckpointError(
+            f"{folder}: its weights were converted from another checkpoint; there is no run to go on with. Give the folder "
+            f"as training.initial_checkpoint, and another training.output."
+        )
     stored = info.get("config")
     # Checkpoints from before steps could be skipped do not have these two.
     counted = {"optimizer_steps": info.get("step"), "skipped_in_a_row": 0} | info

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from megatron_bio.config.convert import ConvertOptions
-from megatron_bio.convert.export import convert
+from megatron_bio.convert.conversion import convert
 from tests.convert.tiny_runs import (
     Trained,
     byte_level_folder,

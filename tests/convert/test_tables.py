@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from megatron_bio.config.model import ModelConfig, padded_vocab_size
-from megatron_bio.convert.hugging_face import hugging_face_table, to_foreign, to_ours
+from megatron_bio.convert.hugging_face.tables import hugging_face_table
+from megatron_bio.convert.table import AsForeign, AsOurs
 from megatron_bio.convert.transformations import (
     QueryKeyValueColumns,
     QueryKeyValueSplit,
@@ -12,7 +13,7 @@ from megatron_bio.convert.transformations import (
     Transposed,
     WithoutPadding,
 )
-from tests.convert.tiny_runs import new_model, random_model
+from tests.convert.tiny_runs import Tensors, new_model, random_model, read_all
 
 
 def config(architecture: str, vocab_size: int = 203) -> ModelConfig:
@@ -32,15 +33,15 @@ def test_round_trip_gives_every_parameter_back(architecture: str, vocab_size: in
     shape = config(architecture, vocab_size)
     ours = {name: value.detach().to_local() for name, value in random_model(shape).named_parameters()}
     table = hugging_face_table(shape)
-    foreign = dict(to_foreign(table, ours.__getitem__))
-    back = dict(to_ours(table, foreign))
+    foreign = read_all(AsForeign(table, Tensors(ours)))
+    back = read_all(AsOurs(table, Tensors(foreign)))
     assert back.keys() == ours.keys()
     for name, value in ours.items():
         real = vocab_size if value.shape[0] == padded_vocab_size(vocab_size) else len(value)
         assert torch.equal(back[name][:real], value[:real]), name
         assert back[name].shape == value.shape
         assert not back[name][real:].any(), f"{name}: padding comes back as zeros"
-    again = dict(to_foreign(table, back.__getitem__))
+    again = read_all(AsForeign(table, Tensors(back)))
     assert again.keys() == foreign.keys()
     assert all(torch.equal(again[name], foreign[name]) for name in foreign)
     assert all(tensor.is_contiguous() for tensor in [*foreign.values(), *back.values()])

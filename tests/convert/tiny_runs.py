@@ -1,5 +1,6 @@
 """Checkpoints of tiny models whose every parameter is random, with the tokenizers that they were "trained" with."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from megatron_bio.config.data import DataConfig
 from megatron_bio.config.model import ModelConfig
 from megatron_bio.config.pretrain import PretrainConfig
 from megatron_bio.config.training import TrainingConfig
+from megatron_bio.convert.sources import TensorSource
 from megatron_bio.models.build import build_model
 from megatron_bio.parallel.layers import TensorParallel
 from megatron_bio.parallel.mesh import single_process_mesh
@@ -33,6 +35,27 @@ class Trained:
     tokenizer: Path
     config: ModelConfig
     weights: dict[str, torch.Tensor]
+
+
+class Tensors(TensorSource):
+    """Tensors in memory."""
+
+    def __init__(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        self.tensors = tensors
+
+    def described(self) -> dict[str, torch.Tensor]:
+        return {name: value.to("meta") for name, value in self.tensors.items()}
+
+    def read(self, name: str) -> torch.Tensor:
+        return self.tensors[name]
+
+
+def read_all(source: TensorSource) -> dict[str, torch.Tensor]:
+    """All tensors, each as its description says."""
+    found = {name: source.read(name) for name in source.described()}
+    for name, described in source.described().items():
+        assert (described.shape, described.dtype) == (found[name].shape, found[name].dtype), name
+    return found
 
 
 def new_model(config: ModelConfig):

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 import transformers
 
 from megatron_bio.config.convert import ConvertOptions
-from megatron_bio.convert.export import convert
-from megatron_bio.convert.logits import quiet
+from megatron_bio.convert.conversion import convert
+from megatron_bio.convert.hugging_face.reference import quiet
 from megatron_bio.models.gpt import Gpt
 from megatron_bio.parallel.parameters import initialize
 from megatron_bio.tokens.tokenizer import Tokenizer

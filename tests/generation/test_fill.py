@@ -9,7 +9,7 @@ import transformers
 
 from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.config.generate import FillOptions
-from megatron_bio.convert.logits import quiet
+from megatron_bio.convert.hugging_face.reference import quiet
 from megatron_bio.generation.errors import GenerationError
 from megatron_bio.generation.fill import Candidate, _with_the_best
 from tests.convert.tiny_runs import Trained, random_model, save_run, tiny_config, wordpiece_folder

@@ -119,9 +119,7 @@ def test_what_the_filters_leave_is_drawn(options: GenerateOptions) -> None:
 
 
 def test_text_stops_at_the_last_position(options: GenerateOptions) -> None:
-    with pytest.warns(
-        GenerationWarning, match=r"up to 48 tokens: the run trained with data.sequence_length 40"
-    ):
+    with pytest.warns(GenerationWarning, match=r"up to 48 tokens: the model was trained on sequences of 40"):
         (line,) = results(replace(options, prompts=ONE_PROMPT, max_new_tokens=100, stop_at_end_of_text=False))
     assert len(line["tokens"]) == 47
     assert line["stopped_by"] == "max_position_embeddings"

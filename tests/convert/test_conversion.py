@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 from megatron_bio.checkpoint.manifest import CheckpointError
 from megatron_bio.config.convert import ConvertOptions
 from megatron_bio.config.errors import ConfigurationError
-from megatron_bio.convert import export
+from megatron_bio.convert.conversion import convert
 from megatron_bio.convert.errors import ConvertError
-from megatron_bio.convert.export import convert
+from megatron_bio.convert.hugging_face import write
 from megatron_bio.convert.transformations import QueryKeyValueColumns, QueryKeyValueSplit
 from megatron_bio.tokens.errors import TokenizerError
 from tests.convert.tiny_runs import (
@@ -43,10 +43,8 @@ def names(folder: Path) -> set[str]:
 def test_prints_the_difference(bert: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     convert(options(bert, tmp_path / "out"))
     printed = capsys.readouterr().out
-    assert f"Wrote {tmp_path / 'out'}: step 700, 0.1 MB of weights in fp32." in printed
-    assert (
-        "transformers gives the tokens and logits of the checkpoint in float32: largest difference" in printed
-    )
+    assert f"Wrote {tmp_path / 'out'}: megatron-bio to Hugging Face, step 700, 0.1 MB" in printed
+    assert "transformers gives the hidden states and logits of the checkpoint in float32: largest" in printed
     assert "allowed 1e-05" in printed
     assert names(tmp_path) == {"out"}
 
@@ -111,7 +109,7 @@ def test_wrong_order_of_query_key_value_is_noticed_and_the_earlier_export_stays(
         return ours.chunk(3) if rule is QueryKeyValueSplit else (ours.t(),)
 
     monkeypatch.setattr(rule, "to_foreign", thirds)
-    with pytest.raises(ConvertError, match=r"is not the checkpoint's: largest difference .* allowed 1e-05"):
+    with pytest.raises(ConvertError, match=r"difference first appears at layers.0: .* allowed 1e-05"):
         convert(options(trained, tmp_path / "out", precision=precision))
     assert content(tmp_path / "out") == before
     assert names(tmp_path) == {"out"}
@@ -138,7 +136,8 @@ def test_without_transformers_it_says_that_nothing_was_checked(
     monkeypatch.setitem(sys.modules, "transformers", None)
     convert(options(bert, tmp_path / "out"))
     printed = capsys.readouterr().out
-    assert "Check: not made, for transformers cannot be imported" in printed
+    assert "this library gives the hidden states and logits of the checkpoint" in printed
+    assert "Not compared with transformers, for it cannot be imported" in printed
     assert "pip install 'megatron-bio[hf]'" in printed
     assert (tmp_path / "out" / "model.safetensors").is_file()
 
@@ -146,13 +145,13 @@ def test_without_transformers_it_says_that_nothing_was_checked(
 def test_tanh_bert_needs_approximate_and_prints_the_difference(
     bert: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = replace(bert.config, activation="gelu_tanh")
+    config = replace(bert.config, activation="megatron")
     trained = save_run(tmp_path / "run", bert.tokenizer, config, random_model(config))
     with pytest.raises(ConvertError, match="Give --approximate"):
         convert(options(trained, tmp_path / "out"))
     assert not (tmp_path / "out").exists()
     convert(options(trained, tmp_path / "out", approximate=True))
-    assert "approximate, as asked" in capsys.readouterr().out
+    assert "Approximate, as asked" in capsys.readouterr().out
     assert json.loads((tmp_path / "out" / "config.json").read_text())["hidden_act"] == "gelu_new"
 
 
@@ -208,7 +207,7 @@ def test_tokenizer_that_transformers_reads_otherwise_is_noticed(bert: Trained, t
 
 
 def test_missing_checkpoint_is_told(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="expected a checkpoint"):
+    with pytest.raises(ConvertError, match="expected a checkpoint"):
         convert(ConvertOptions(checkpoint=tmp_path / "run", output=tmp_path / "out"))
     assert names(tmp_path) == set()
 
@@ -232,7 +231,7 @@ def test_checkpoint_of_something_else_is_refused(
 def test_configuration_of_another_model_is_refused(bert: Trained, tmp_path: Path) -> None:
     wider = replace(bert.config, hidden_size=64)
     trained = save_run(tmp_path / "run", bert.tokenizer, wider, random_model(bert.config))
-    with pytest.raises(CheckpointError, match="belongs to another model"):
+    with pytest.raises(ConvertError, match=r"do not belong to the model .*of another shape: embeddings.word"):
         convert(options(trained, tmp_path / "out"))
 
 
@@ -268,7 +267,7 @@ def test_full_disk_leaves_the_earlier_export(
     def fill(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(export, "write_tokenizer", fill)
+    monkeypatch.setattr(write, "write_tokenizer", fill)
     with pytest.raises(ConvertError, match=r"could not be written: .*No space left .* check the free space"):
         convert(options(bert, tmp_path / "out", check=False))
     assert content(tmp_path / "out") == before
@@ -276,7 +275,7 @@ def test_full_disk_leaves_the_earlier_export(
 
 
 def test_transformers_is_imported_by_the_check_only() -> None:
-    for path in Path(export.__file__).parent.glob("*.py"):
+    for path in Path(write.__file__).parents[1].rglob("*.py"):
         statements = ast.parse(path.read_text()).body
         modules = {node.module for node in statements if isinstance(node, ast.ImportFrom)}
         modules |= {alias.name for node in statements if isinstance(node, ast.Import) for alias in node.names}

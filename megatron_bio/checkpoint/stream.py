@@ -1,0 +1,105 @@
+"""Checkpoints read and written tensor by tensor: by one process, without a process group, with one tensor in memory."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.distributed.checkpoint import DefaultLoadPlanner, DefaultSavePlanner
+from torch.distributed.checkpoint.metadata import Metadata
+from torch.distributed.checkpoint.planner import WriteItem
+
+from megatron_bio.checkpoint.find import step_folder
+from megatron_bio.checkpoint.manifest import CheckpointError, file_entry, verify
+from megatron_bio.checkpoint.reader import RestrictedReader
+from megatron_bio.checkpoint.save import Writer, finish_checkpoint
+
+
+class StoredTensors:
+    """The tensors of a checkpoint whose names begin with `prefix`, under the rest of their names.
+
+    The files are compared with the manifest before the first tensor is read. Raises `CheckpointError` for a damaged one.
+    """
+
+    def __init__(self, folder: Path, prefix: str) -> None:
+        self._folder, self._prefix = folder, prefix
+
+    def described(self) -> dict[str, Tensor]:
+        """Shapes and dtypes, on the meta device."""
+        return {
+            name.removeprefix(self._prefix): torch.empty(
+                entry.size, dtype=entry.properties.dtype, device="meta"
+            )
+            for name, entry in self._metadata.state_dict_metadata.items()
+            if name.startswith(self._prefix)
+        }
+
+    def read(self, name: str) -> Tensor:
+        """Return one tensor, joined from the pieces in which it was saved."""
+        reader = self._verified_reader
+        stored = self._prefix + name
+        if stored not in self._metadata.state_dict_metadata:
+            raise CheckpointError(
+                f"{self._folder}: expected a tensor {stored}, which is not in it; it belongs to another model."
+            )
+        entry = self._metadata.state_dict_metadata[stored]
+        result = torch.empty(entry.size, dtype=entry.properties.dtype)
+        planner = DefaultLoadPlanner()
+        planner.set_up_planner({stored: result}, self._metadata, is_coordinator=True)
+        reader.set_up_storage_reader(self._metadata, is_coordinator=True)
+        (plan,) = planner.create_global_plan([reader.prepare_local_plan(planner.create_local_plan())])
+        reader.read_data(planner.finish_plan(plan), planner).wait()
+        return result
+
+    @cached_property
+    def _metadata(self) -> Metadata:
+        return RestrictedReader(self._folder).read_metadata()
+
+    @cached_property
+    def _verified_reader(self) -> RestrictedReader:
+        if problems := verify(self._folder):
+            raise CheckpointError(f"{self._folder}: the checkpoint is damaged: {'; '.join(problems)}.")
+        return RestrictedReader(self._folder)
+
+
+class _ReadWhenWritten(DefaultSavePlanner):
+    """Plans with descriptions on the meta device and asks for the values one by one."""
+
+    def __init__(self, read: Callable[[str], Tensor]) -> None:
+        super().__init__(flatten_state_dict=False, flatten_sharded_tensors=False)
+        self._read = read
+
+    def resolve_data(self, write_item: WriteItem) -> Tensor:
+        """Return the tensor to write next."""
+        return self._read(write_item.index.fqn)
+
+
+def write_stream(
+    root: Path,
+    step: int,
+    described: Mapping[str, Tensor],
+    read: Callable[[str], Tensor],
+    info: dict[str, object],
+) -> Path:
+    """Write `root/step-…` as `save_checkpoint` does, from tensors that are read when they are written.
+
+    `described` has each tensor's shape and dtype on the meta device; `read` returns it. Returns the checkpoint's folder.
+    """
+    final = root / step_folder(step)
+    partial = root / f".{final.name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    writer, planner = Writer(partial), _ReadWhenWritten(read)
+    writer.reset()
+    planner.set_up_planner(dict(described), writer.storage_meta(), is_coordinator=True)
+    writer.set_up_storage_writer(True)
+    local = writer.prepare_local_plan(planner.create_local_plan())
+    plans, metadata = planner.create_global_plan([local])
+    (plan,) = writer.prepare_global_plan(plans)
+    results = writer.write_data(planner.finish_plan(plan), planner).wait()
+    writer.finish(metadata, [results])
+    entries = {path.name: file_entry(path) for path in partial.glob("*.distcp")}
+    finish_checkpoint(partial, final, info, entries)
+    return final

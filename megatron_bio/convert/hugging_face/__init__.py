@@ -1,0 +1,1 @@
+"""Folders of transformers, read and written: MegatronBERT, BERT and GPT-2."""

@@ -1,0 +1,1 @@
+"""Checkpoints of this library, read and written tensor by tensor."""
