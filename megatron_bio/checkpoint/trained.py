@@ -7,7 +7,7 @@ from typing import Any
 from megatron_bio.checkpoint.find import resolve_checkpoint
 from megatron_bio.checkpoint.load import read_info
 from megatron_bio.checkpoint.manifest import INFO, CheckpointError
-from megatron_bio.config.model import ModelConfig
+from megatron_bio.config.model import ModelConfig, stored_model_options
 
 FORMAT_VERSION = 1
 TOKENIZER = "tokenizer"
@@ -57,7 +57,7 @@ def read_trained(path: Path) -> Trained:
     try:
         return Trained(
             folder=folder,
-            model=ModelConfig(**info["config"]["model"]),
+            model=ModelConfig(**stored_model_options(info["config"]["model"])),
             step=info["step"],
             tokenizer_fingerprint=info["tokenizer_fingerprint"],
             info=info,

@@ -37,9 +37,10 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def noise(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """It scales attention by layer, as BioMedLM does."""
     root = tmp_path_factory.mktemp("noise")
     tokenizer = byte_level_folder(root / "tokenizer")
-    config = tiny_config("gpt", tokenizer)
+    config = tiny_config("gpt", tokenizer, scale_attention_by_inverse_layer=True)
     return save_run(root / "run", tokenizer, config, random_model(config))
 
 

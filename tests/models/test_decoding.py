@@ -16,8 +16,8 @@ from megatron_bio.parallel.parameters import initialize
 VOCABULARY = 130
 
 
-@pytest.fixture(scope="module")
-def model() -> Gpt:
+@pytest.fixture(scope="module", params=[False, True], ids=["usual", "inverse-layer"])
+def model(request: pytest.FixtureRequest) -> Gpt:
     config = ModelConfig(
         architecture="gpt",
         num_layers=3,
@@ -26,6 +26,7 @@ def model() -> Gpt:
         max_position_embeddings=24,
         vocab_size=VOCABULARY,
         init_method_std=0.3,
+        scale_attention_by_inverse_layer=request.param,
     )
     built = build_model(config, TensorParallel(single_process_mesh()["tp"], False, torch.float32)).eval()
     initialize(built, 4)
