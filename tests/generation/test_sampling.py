@@ -4,6 +4,7 @@ import pytest
 import torch
 from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
+from megatron_bio.generation.continuation import Continuation
 from megatron_bio.generation.sampling import Sampling, draw, next_tokens, probabilities
 
 
@@ -69,3 +70,10 @@ def test_a_draw_belongs_to_one_place() -> None:
     assert len(draws) == len(places)
     assert draws == {draw(*place) for place in places}
     assert all(0.0 <= number < 1.0 for number in draws)
+
+
+def test_each_position_of_a_text_has_its_own_draw() -> None:
+    text = Continuation(prompt_number=3, sample=2, prompt=[5, 6], limit=9)
+    for position in (2, 3, 4):
+        assert text.next_draw(7) == draw(7, 3, 2, position)
+        text.new.append(1)
