@@ -105,9 +105,15 @@ def _split(words: Sequence[str]) -> tuple[Verb | None, Sequence[str]]:
     """Return the verb that a command line begins with, and the words after it."""
     for length in (2, 1):
         for verb in VERBS:
-            if verb.name.split() == list(words[:length]):
+            if verb.name.split() == list(words[:length]) or _is_also(verb, words, length):
                 return verb, words[length:]
     return None, words
+
+
+def _is_also(verb: Verb, words: Sequence[str], length: int) -> bool:
+    """Whether a line begins with the verb's longer name; its last word alone may as well be the value."""
+    called = verb.also is not None and verb.also.split() == list(words[:length])
+    return called and len(words) > length and not words[length].startswith("-")
 
 
 def _load(place: str) -> Any:

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -33,16 +33,25 @@ from megatron_bio.inspection_of_corpora import (
     is_report,
     is_unfinished,
 )
+from megatron_bio.inspection_of_models import (
+    describe_foreign,
+    foreign_format,
+    may_be_checkpoint,
+    own_facts,
+)
 from megatron_bio.inspection_of_samples import show_samples
 from megatron_bio.tokens.describe import describe_indexed
 from megatron_bio.tokens.indexed import IndexedReader, data_path, index_path
 from megatron_bio.tokens.sidecar import Sidecar, check_tokenizer, sidecar_path
 from megatron_bio.tokens.tokenizer import Tokenizer
 
+if TYPE_CHECKING:
+    from megatron_bio.convert.formats import Format
+
 UNDERSTOOD = (
     "documents (.jsonl, plain or compressed), a corpus (a folder made by corpus build), the report of an extraction "
-    "(.report.json), a tokenizer folder, token data (prefix, .bin or .idx), a run's folder, a checkpoint (step-...), or an "
-    "exported Hugging Face folder"
+    "(.report.json), a tokenizer folder, token data (prefix, .bin or .idx), a run's folder, a checkpoint (step-...), or a "
+    "checkpoint of Hugging Face, Megatron-LM, Megatron Core or NeMo"
 )
 FILE_START_BYTES = 1 << 16
 PIPED_WIDTH = 120
@@ -92,15 +101,27 @@ def _describe_folder(path: Path, options: InspectOptions) -> Description:
         return _checkpoint(path, options)
     if "checkpoints" in names or any(_STEP.fullmatch(name) for name in names):
         return _run(path, options)
-    if "config.json" in names and any(name.endswith(".safetensors") for name in names):
-        return _export(path, names)
+    if known := foreign_format(path):
+        return _foreign(path, known)
     if {"tokenizer.json", "vocab.txt", "vocab.json"} & names:
         return Description(kind="tokenizer", facts=_tokenizer_facts(path))
     found = ", ".join(sorted(names)[:8]) or "nothing"
     raise InspectionError(f"{path}: expected {UNDERSTOOD}; found a folder with {found}.")
 
 
+def _foreign(path: Path, known: "Format") -> Description:
+    """Describe a checkpoint of another program, and its tokenizer if it has one that is understood."""
+    description = describe_foreign(path, known)
+    if path.is_dir() and {"tokenizer.json", "vocab.txt", "vocab.json"} & {
+        entry.name for entry in path.iterdir()
+    }:
+        description.facts.update(_tokenizer_facts(path))
+    return description
+
+
 def _describe_file(path: Path, options: InspectOptions) -> Description:
+    if may_be_checkpoint(path) and (known := foreign_format(path)):
+        return describe_foreign(path, known)
     with DecompressedFile(path) as raw, io.BufferedReader(raw) as file:
         start = file.read(FILE_START_BYTES)
     if b"[CLS]" in start.splitlines():
@@ -202,54 +223,9 @@ def _checkpoint(path: Path, options: InspectOptions) -> Description:
     facts |= {name: info.get(name) for name in ("step", "samples", "tokens")}
     facts["config"] = info.get("config", {})
     facts["tensors"] = len(tensors)
+    if not problems:
+        facts |= own_facts(path)
     return Description(kind="checkpoint", facts=facts, tensors=tensors, problems=problems)
-
-
-def _export(path: Path, names: set[str]) -> Description:
-    from safetensors import SafetensorError, safe_open
-
-    tensors: dict[str, tuple[int, ...]] = {}
-    dtypes: set[str] = set()
-    for file in sorted(path.glob("*.safetensors")):
-        try:
-            with safe_open(file, framework="numpy") as weights:
-                for name in weights.keys():  # noqa: SIM118 - it is no mapping
-                    part = weights.get_slice(name)
-                    tensors[name] = tuple(part.get_shape())
-                    dtypes.add(part.get_dtype())
-        except (SafetensorError, OSError) as error:
-            raise InspectionError(
-                f"{file}: expected weights, found that they cannot be read: {error}. Export again."
-            ) from error
-    config = _read_json(path / "config.json")
-    facts: dict[str, Any] = {
-        "model_type": config.get("model_type"),
-        "architectures": config.get("architectures"),
-        "parameters": sum(map(prod, tensors.values())),
-        "tensors": len(tensors),
-        "stored_as": sorted(dtypes),
-        "bytes_on_disk": sum(entry.stat().st_size for entry in path.iterdir() if entry.is_file()),
-        "config": config,
-    }
-    if "megatron_bio.json" in names:
-        facts["exported_by"] = _read_json(path / "megatron_bio.json")
-    if {"tokenizer.json", "vocab.txt", "vocab.json"} & names:
-        facts |= _tokenizer_facts(path)
-    return Description(kind="Hugging Face export", facts=facts, tensors=tensors)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InspectionError(
-            f"{path}: expected JSON, found: {error}. Copy it again or make it again."
-        ) from error
-    if not isinstance(content, dict):
-        raise InspectionError(
-            f"{path}: expected a JSON object, found {type(content).__name__}. Make it again."
-        )
-    return content
 
 
 def _as_json(path: Path, description: Description) -> str:

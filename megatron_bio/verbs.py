@@ -19,6 +19,8 @@ class Verb:
     examples: tuple[str, ...]
     positional: str | None = None
     """The option that may be given without its flag."""
+    also: str | None = None
+    """A longer name that means the same before a value; it is not listed."""
 
     @property
     def program(self) -> str:
@@ -221,12 +223,16 @@ STAGES = (
         name="convert",
         options="megatron_bio.config.convert:ConvertOptions",
         function="megatron_bio.convert.conversion:convert",
-        summary="a checkpoint to a Hugging Face folder",
+        summary="a checkpoint to Hugging Face, Megatron-LM or Megatron Core, and back",
         description=(
-            "Writes a folder that transformers loads (MegatronBERT or GPT-2, with the tokenizer) and checks that it computes\n"
-            "the same logits as the checkpoint."
+            "Writes a checkpoint in another format, with its tokenizer, and checks layer by layer that it computes the same.\n"
+            "Weights are read and written one tensor at a time. docs/convert.md has the formats and what is checked."
         ),
-        examples=("megatron-bio convert --checkpoint runs/first --output models/first",),
+        examples=(
+            "megatron-bio convert --checkpoint runs/first --output models/first",
+            "megatron-bio convert --checkpoint downloads/bert-base --to megatron_bio --output imported/bert-base",
+            "megatron-bio convert --checkpoint runs/first --to megatron_core --output exchange/first",
+        ),
     ),
     Verb(
         name="generate",
@@ -283,7 +289,8 @@ HELPERS = (
         summary="say what a file or folder is and what is in it",
         description=(
             "Recognises by content: documents (.jsonl.zst), a corpus, a tokenizer folder, token data (prefix, .bin or .idx), a\n"
-            "run or checkpoint folder, an exported Hugging Face folder, and what an interrupted run left (OUTPUT.unfinished).\n"
+            "run or checkpoint folder, a checkpoint of Hugging Face, Megatron-LM, Megatron Core or NeMo, and what an interrupted\n"
+            "run left (OUTPUT.unfinished). `megatron-bio inspect checkpoint PATH` means the same.\n"
             "With --samples it shows rows as training gets them, decoded, with what is masked. Changes nothing.\n"
             "docs/inspect.md explains the rows."
         ),
@@ -295,6 +302,7 @@ HELPERS = (
             "megatron-bio inspect runs/first --samples 2 --first 64000",
         ),
         positional="path",
+        also="inspect checkpoint",
     ),
     Verb(
         name="doctor",

@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from safetensors.numpy import save_file
 from tokenizers import Tokenizer as Core
 
 from megatron_bio import inspection_of_corpora
@@ -334,30 +332,6 @@ def test_run_without_a_complete_checkpoint(tmp_path: Path, capsys: pytest.Captur
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     found = described(tmp_path / "run", capsys)
     assert found["kind"] == "run without a complete checkpoint" and found["complete_checkpoints"] == []
-
-
-def test_exported_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = tmp_path / "export"
-    folder.mkdir()
-    weights = {"bert.layer.0.w": np.zeros((2, 3), np.float32), "bert.layer.1.w": np.zeros((2, 3), np.float16)}
-    save_file({"bert.layer.0.w": weights["bert.layer.0.w"]}, folder / "model-00001-of-00002.safetensors")
-    save_file({"bert.layer.1.w": weights["bert.layer.1.w"]}, folder / "model-00002-of-00002.safetensors")
-    (folder / "config.json").write_text(
-        '{"model_type": "megatron-bert", "architectures": ["X"], "hidden_size": 4}', encoding="utf-8"
-    )
-    (folder / "megatron_bio.json").write_text('{"step": 7}', encoding="utf-8")
-    core().save(str(folder / "tokenizer.json"))
-    found = described(folder, capsys)
-    assert (found["kind"], found["model_type"], found["parameters"]) == (
-        "Hugging Face export",
-        "megatron-bert",
-        12,
-    )
-    assert found["stored_as"] == ["F16", "F32"] and found["exported_by"] == {"step": 7}
-    assert found["vocabulary_size"] == len(WORDS)
-    (folder / "model-00002-of-00002.safetensors").write_bytes(b"damaged")
-    with pytest.raises(InspectionError, match="model-00002-of-00002"):
-        inspect(InspectOptions(path=folder))
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def save_checkpoint(
     partial = root / f".{final.name}.partial"
     _on_first_rank(lambda: _prepare(partial), final, group)
     try:
-        dcp.save(state, storage_writer=Writer(partial), process_group=group)
+        dcp.save(state, storage_writer=_Writer(partial), process_group=group)
     except CheckpointException as error:
         reasons = "; ".join(f"rank {rank}: {failure[0]}" for rank, failure in error.failures.items())
         raise _write_error(final, reasons, group) from error
@@ -60,7 +60,7 @@ def save_checkpoint(
     return final
 
 
-class Writer(dcp.FileSystemWriter):
+class _Writer(dcp.FileSystemWriter):
     """Says what the system refused, where torch's own message is of the file that is then incomplete."""
 
     def write_data(self, plan: SavePlan, planner: SavePlanner) -> Future[list[WriteResult]]:

@@ -7,14 +7,17 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.distributed.checkpoint import DefaultLoadPlanner, DefaultSavePlanner
+from torch.distributed.checkpoint import DefaultLoadPlanner, DefaultSavePlanner, FileSystemWriter
+from torch.distributed.checkpoint.filesystem import DEFAULT_SUFFIX, _StorageInfo
 from torch.distributed.checkpoint.metadata import Metadata
-from torch.distributed.checkpoint.planner import WriteItem
+from torch.distributed.checkpoint.planner import SavePlan, SavePlanner, WriteItem
+from torch.distributed.checkpoint.storage import WriteResult
+from torch.futures import Future
 
 from megatron_bio.checkpoint.find import step_folder
 from megatron_bio.checkpoint.manifest import CheckpointError, file_entry, verify
 from megatron_bio.checkpoint.reader import RestrictedReader
-from megatron_bio.checkpoint.save import Writer, finish_checkpoint
+from megatron_bio.checkpoint.save import finish_checkpoint
 
 
 class StoredTensors:
@@ -76,6 +79,30 @@ class _ReadWhenWritten(DefaultSavePlanner):
         return self._read(write_item.index.fqn)
 
 
+class _OneByOneWriter(FileSystemWriter):
+    """Forgets each tensor when it is written; torch's own keeps all tensors of a file until the file is complete."""
+
+    def write_data(self, plan: SavePlan, planner: SavePlanner) -> Future[list[WriteResult]]:
+        """Write one file in torch's format: what torch.save makes of each tensor, one after the other."""
+        name = f"__0_0{DEFAULT_SUFFIX}"
+        results = []
+        with (Path(self.path) / name).open("wb") as stream:
+            for item in plan.items:
+                start = stream.tell()
+                torch.save(planner.resolve_data(item), stream)
+                length = stream.tell() - start
+                results.append(
+                    WriteResult(
+                        index=item.index,
+                        size_in_bytes=length,
+                        storage_data=_StorageInfo(name, start, length),
+                    )
+                )
+        done: Future[list[WriteResult]] = Future()
+        done.set_result(results)
+        return done
+
+
 def write_stream(
     root: Path,
     step: int,
@@ -91,7 +118,7 @@ def write_stream(
     partial = root / f".{final.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    writer, planner = Writer(partial), _ReadWhenWritten(read)
+    writer, planner = _OneByOneWriter(partial), _ReadWhenWritten(read)
     writer.reset()
     planner.set_up_planner(dict(described), writer.storage_meta(), is_coordinator=True)
     writer.set_up_storage_writer(True)

@@ -40,9 +40,8 @@ def parse_options(options_class: type[OptionsClass], words: Sequence[str], progr
     except ArgumentError as error:
         raise UsageError(given.explain(str(error))) from error
     values = parser.instantiate(namespace)
-    return options_class(
-        **{field.name: values[field.metadata.get(FLAG, field.name)] for field in fields(options_class)}
-    )  # type: ignore[arg-type]
+    names = {field.name: field.metadata.get(FLAG, field.name) for field in fields(options_class)}  # type: ignore[arg-type]
+    return options_class(**{field: values[name] for field, name in names.items()})
 
 
 @dataclass(frozen=True, kw_only=True)

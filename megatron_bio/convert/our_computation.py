@@ -41,6 +41,6 @@ def trace(checkpoint: Checkpoint, probe: Probe, dtype: torch.dtype, stored: torc
         else:
             logits, order = model.logits(*tokens), None
     found[LOGITS] = logits[probe.real][:, : model.vocab_size]
-    if order is not None:
+    if order is not None and checkpoint.model.order_head:
         found[ORDER_LOGITS] = order[:, 0]
     return found

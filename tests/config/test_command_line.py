@@ -8,6 +8,7 @@ import yaml
 
 from megatron_bio.config.arguments import UsageError
 from megatron_bio.config.command_line import parse_options
+from megatron_bio.config.convert import ConvertOptions
 from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.config.extract import ExtractPubmedOptions
 from megatron_bio.config.inspect import InspectOptions
@@ -31,6 +32,10 @@ def inspect(*words: str) -> InspectOptions:
     return parse_options(
         InspectOptions, words, Program(name="megatron-bio inspect", description="", positional="path")
     )
+
+
+def convert(*words: str) -> ConvertOptions:
+    return parse_options(ConvertOptions, words, Program(name="megatron-bio convert", description=""))
 
 
 def mistake(*words: str) -> str:
@@ -284,3 +289,38 @@ def test_checks_of_the_options_class_are_no_usage_errors() -> None:
     with pytest.raises(ConfigurationError, match="--output: expected a name ending in") as error:
         extract("--inputs", "a", "--output", "o.txt")
     assert not isinstance(error.value, UsageError)
+
+
+# A word that Python keeps for itself
+
+
+def test_an_option_may_be_called_as_no_field_can(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("checkpoint: a\noutput: b\nfrom: nemo\nto: megatron_lm\n")
+    assert (convert("--config", str(recipe)).from_format, convert("--config", str(recipe)).to_format) == (
+        "nemo",
+        "megatron_lm",
+    )
+    assert convert("--config", str(recipe), "--from", "hugging_face").from_format == "hugging_face"
+    with pytest.raises(SystemExit):
+        convert("--config", str(recipe), "--print_config")
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert printed["from"] == "nemo" and "from_format" not in printed
+    with pytest.raises(SystemExit):
+        convert("--help")
+    helped = capsys.readouterr().out
+    assert "--from megatron_bio|hugging_face|megatron_lm|megatron_core|nemo" in helped
+    assert "from_format" not in helped
+
+
+def test_mistakes_in_such_an_option_are_told_under_its_name(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("checkpoint: a\noutput: b\nfrom: tensorflow\n")
+    with pytest.raises(
+        UsageError, match=r"recipe.yaml, line 3: from: expected 'megatron_bio' or .*'tensorflow'"
+    ):
+        convert("--config", str(recipe))
+    with pytest.raises(UsageError, match=r"--from: expected .* found 'tensorflow'"):
+        convert("--checkpoint", "a", "--output", "b", "--from", "tensorflow")
+    with pytest.raises(UsageError, match="--from_format is not an option"):
+        convert("--checkpoint", "a", "--output", "b", "--from_format", "nemo")

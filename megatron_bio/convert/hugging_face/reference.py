@@ -12,7 +12,7 @@ from torch import nn
 from megatron_bio.config.model import ModelConfig
 from megatron_bio.convert.errors import ConvertError
 from megatron_bio.convert.expected import require_shapes
-from megatron_bio.convert.hugging_face.configuration import class_name, is_exact, model_type
+from megatron_bio.convert.hugging_face.configuration import class_name, model_type
 from megatron_bio.convert.hugging_face.files import read_json, stored_tensors
 from megatron_bio.convert.hugging_face.names import NamedTensors
 from megatron_bio.convert.hugging_face.open import CONFIG
@@ -42,11 +42,6 @@ _TEXTS = (
     "  IL-2Rα,\tTNF-α and CD4+ T cells\n",
 )
 """Capitals, accents, Greek, punctuation and white space: where tokenizers differ."""
-
-
-def approximate_points(model: ModelConfig) -> tuple[str, ...]:
-    """Return what transformers computes differently by design."""
-    return () if is_exact(model) else (LOGITS,)
 
 
 @torch.no_grad()

@@ -42,8 +42,11 @@ def open_checkpoint(path: Path, vocab_size: int | None) -> Checkpoint:
 
 
 def _facts(info: dict[str, Any]) -> dict[str, Any]:
+    layout = info["config"].get("parallel", {})
+    saved_at = {name: layout[name] for name in ("tensor_parallel", "pipeline_parallel") if name in layout}
     return {
         "version": info["format"],
+        "saved_at": saved_at or None,
         "order_of_query_key_value": "heads, 3, head size",
         "imported_from": info.get("imported_from"),
     }
