@@ -234,6 +234,37 @@ STAGES = (
             "megatron-bio convert --checkpoint runs/first --to megatron_core --output exchange/first",
         ),
     ),
+    Verb(
+        name="generate",
+        options="megatron_bio.config.generate:GenerateOptions",
+        function="megatron_bio.generation.generate:generate",
+        summary="a GPT's checkpoint goes on writing what you begin",
+        description=(
+            "Writes texts after prompts, from a run or checkpoint as it is, on one process or split over those that torchrun\n"
+            "starts. The same seed gives the same texts at any batch size and any number of ranks. docs/generation.md has the rest."
+        ),
+        examples=(
+            'megatron-bio generate "Aspirin inhibits" --checkpoint runs/gpt --max_new_tokens 40 --top_p 0.9',
+            "megatron-bio generate --checkpoint runs/gpt --prompts_file prompts.jsonl --greedy true --output texts.jsonl",
+            "torchrun --nproc-per-node 2 -m megatron_bio generate --checkpoint runs/gpt --prompts_file prompts.txt",
+        ),
+        positional="prompts",
+    ),
+    Verb(
+        name="fill",
+        options="megatron_bio.config.generate:FillOptions",
+        function="megatron_bio.generation.fill:fill",
+        summary="a BERT's checkpoint fills in each [MASK] of your texts",
+        description=(
+            "Gives the likeliest tokens for each [MASK], with their probabilities, from a run or checkpoint as it is, on one\n"
+            "process or split over those that torchrun starts. docs/generation.md has the rest."
+        ),
+        examples=(
+            'megatron-bio fill "Aspirin inhibits platelet [MASK] ." --checkpoint runs/first --top_k 10',
+            "megatron-bio fill --checkpoint runs/first --texts_file texts.txt --output filled.jsonl",
+        ),
+        positional="texts",
+    ),
 )
 HELPERS = (
     Verb(

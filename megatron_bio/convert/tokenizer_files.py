@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from megatron_bio.convert.errors import ConvertError
 from megatron_bio.convert.formats import Format
 from megatron_bio.convert.sources import Checkpoint
 from megatron_bio.tokens.tokenizer import Tokenizer
 from megatron_bio.tokens.tokenizer_files import TOKENIZER_FILES, read_json, read_tokenizer_files
 from megatron_bio.tokens.tokenizer_folder import write_tokenizer_folder
+from megatron_bio.tokens.trained_with import require_trained_with, tokenizer_place
 
 _CONFIG = "tokenizer_config.json"
 
@@ -21,45 +21,22 @@ def open_with_tokenizer(
 ) -> Checkpoint:
     """Open a checkpoint with the tokenizer that belongs to it: `given`, the one that came with it, or the run's.
 
-    `heads` as in `Format.open`. Raises `ConvertError` for one that is missing or does not fit.
+    `heads` as in `Format.open`. Raises `TokenizerError` for one that is missing or does not fit.
     """
     size = Tokenizer.load(given).vocab_size if given else None
     checkpoint = known.open(path, size, heads)
-    place = given or _found(checkpoint)
+    place = tokenizer_place(checkpoint.path, checkpoint.tokenizer, given)
     tokenizer = Tokenizer.load(place)
     if given is None and tokenizer.vocab_size != checkpoint.model.vocab_size:
         # The configuration may count rows of padding; the tokenizer that came with it tells.
         checkpoint = known.open(path, tokenizer.vocab_size, heads)
-    _require_fit(checkpoint, place, tokenizer)
+    require_trained_with(
+        tokenizer,
+        model=checkpoint.path,
+        vocab_size=checkpoint.model.vocab_size,
+        fingerprint=checkpoint.training.get("tokenizer_fingerprint"),
+    )
     return replace(checkpoint, tokenizer=place)
-
-
-def _found(checkpoint: Checkpoint) -> Path:
-    if checkpoint.tokenizer is None:
-        raise ConvertError(
-            f"{checkpoint.path}: it brings no tokenizer. Give the one that the model was trained with as --tokenizer (a folder, "
-            f"or vocab.txt)."
-        )
-    if not checkpoint.tokenizer.exists():
-        raise ConvertError(
-            f"{checkpoint.tokenizer}: the run had its tokenizer there, but nothing is there now (relative paths start at "
-            f"{Path.cwd()}). Give its present place with --tokenizer."
-        )
-    return checkpoint.tokenizer
-
-
-def _require_fit(checkpoint: Checkpoint, place: Path, tokenizer: Tokenizer) -> None:
-    if tokenizer.vocab_size != checkpoint.model.vocab_size:
-        raise ConvertError(
-            f"{place}: the tokenizer has {tokenizer.vocab_size} tokens, the model of {checkpoint.path} was trained with "
-            f"{checkpoint.model.vocab_size}; it is another tokenizer. Give the right one with --tokenizer."
-        )
-    trained = checkpoint.training.get("tokenizer_fingerprint")
-    if trained is not None and tokenizer.fingerprint != trained:
-        raise ConvertError(
-            f"{place}: the tokenizer has fingerprint {tokenizer.fingerprint}, the model of {checkpoint.path} was trained with "
-            f"{trained}; it would give other ids to the same text. Give the right one with --tokenizer."
-        )
 
 
 def longest_sequence(checkpoint: Checkpoint) -> int:

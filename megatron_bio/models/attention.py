@@ -47,6 +47,11 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor, dropout_keys: Tensor) -> Tensor:
         """x [s, R, H], mask bool [R, 1, S, S], dropout_keys int64 [R] -> [s, R, H]."""
+        query, key, value = self.project(x)
+        return self.combine(self.attend(query, key, value, mask, dropout_keys))
+
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """x [s, R, H] -> query, key and value [R, n, S, D]."""
         fused = self.query_key_value(x)
         length, rows = fused.shape[:2]
         fused = fused.view(length, rows, self.local_heads, 3, self.head_size)
@@ -55,8 +60,16 @@ class SelfAttention(nn.Module):
             # The query and not the kernel's scale, a constant that would need a compiled graph per layer. Before the product,
             # so that fp16 overflows later.
             query = query / self.layer
+        return query, key, value
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, dropout_keys: Tensor) -> Tensor:
+        """Query [R, n, Q, D], key and value [R, n, S, D], mask bool [R, 1, Q, S] -> context [R, n, Q, D]."""
         core = (query, key, value, mask, self._dropout(dropout_keys))
-        context = recomputed(attention, *core) if self.recompute_core else attention(*core)
+        return recomputed(attention, *core) if self.recompute_core else attention(*core)
+
+    def combine(self, context: Tensor) -> Tensor:
+        """Context of the heads [R, n, S, D] -> [s, R, H]."""
+        rows, _, length, _ = context.shape
         return self.dense(context.permute(2, 0, 1, 3).reshape(length, rows, -1))
 
     def _dropout(self, keys: Tensor) -> AttentionDropout | None:

@@ -9,8 +9,13 @@ ends; gloo, which carries the agreement on GPUs too, then tells the others that 
 """
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch.distributed as dist
+
+from megatron_bio.config.errors import UserError
+
+Result = TypeVar("Result")
 
 
 def failure_on_first_rank(action: Callable[[], None], group: dist.ProcessGroup | None = None) -> str | None:
@@ -20,6 +25,20 @@ def failure_on_first_rank(action: Callable[[], None], group: dist.ProcessGroup |
         failure = [_failure(action)]
     dist.broadcast_object_list(failure, src=0, group=group)
     return failure[0]
+
+
+def result_of_first_rank(action: Callable[[], Result]) -> Result:
+    """Run `action` on rank 0 and return its result on every rank; a `UserError` that it raises is raised on every rank."""
+    outcome: list[Result | UserError | None] = [None]
+    if dist.get_rank() == 0:
+        try:
+            outcome = [action()]
+        except UserError as error:
+            outcome = [error]
+    dist.broadcast_object_list(outcome, src=0)
+    if isinstance(outcome[0], UserError):
+        raise outcome[0]
+    return outcome[0]  # type: ignore[return-value]
 
 
 def failure_on_any_rank(action: Callable[[], None], group: dist.ProcessGroup | None = None) -> str | None:

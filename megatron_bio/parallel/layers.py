@@ -8,6 +8,7 @@ covers its slice of the sequence only; `parallel.gradients` sums them over tp on
 """
 
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,9 @@ from torch.distributed.device_mesh import DeviceMesh
 
 from megatron_bio.parallel import collectives
 from megatron_bio.parallel.parameters import Initializer, constant, local, parameter
+
+COMPUTE_DTYPES = MappingProxyType({"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16})
+"""Names of precisions, as options have them, to the dtype to compute in."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from types import MappingProxyType
 
 import torch
 
@@ -11,7 +10,9 @@ from megatron_bio.config.costs import parameter_shapes
 from megatron_bio.config.pretrain import PretrainConfig
 from megatron_bio.data.blend import BlendedDataset
 from megatron_bio.data.build import open_training_data
+from megatron_bio.parallel.layers import COMPUTE_DTYPES
 from megatron_bio.parallel.parameters import initialize
+from megatron_bio.parallel.world import World, collective_timeout, open_world
 from megatron_bio.training.announcement import data_lines, layout_lines, write_config
 from megatron_bio.training.assembly import build_model_parts, distribute
 from megatron_bio.training.batches import RankRows, StepBatch, evaluation_microbatches, training_batches
@@ -39,10 +40,8 @@ from megatron_bio.training.state import (
 )
 from megatron_bio.training.step import StepResult, evaluate, sum_over_data_parallel, train_step
 from megatron_bio.training.utilisation import build_utilisation
-from megatron_bio.training.watchdog import Watchdog, collective_timeout
-from megatron_bio.training.world import World, open_world
+from megatron_bio.training.watchdog import Watchdog
 
-DTYPES = MappingProxyType({"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16})
 """What layers compute in."""
 
 
@@ -73,7 +72,7 @@ class Run:
         self.world = world
         self.output = Path(config.training.output)
         layout = config.parallel
-        dtype = DTYPES[config.training.precision]
+        dtype = COMPUTE_DTYPES[config.training.precision]
         self.model = build_model_parts(config.model, layout, world.mesh, world.device, dtype)
         initialize(self.model, config.training.seed)
         if config.training.compile:

@@ -19,15 +19,8 @@ Item = TypeVar("Item")
 EXIT_STATUS = 124
 GRACE = timedelta(seconds=5)
 """From the report to the end of the process: torchrun ends all ranks as soon as one has ended, and each shall report."""
-COLLECTIVES_LAST = timedelta(seconds=30)
-"""How much longer a collective waits than the watchdog, so that the watchdog reports first."""
 _PACKAGE = Path(__file__).parents[1]
 _OWN_THREADS = ("checkpoint", "prefetch")
-
-
-def collective_timeout(minutes: float) -> timedelta:
-    """Return the timeout of process groups that goes with a watchdog of `parallel.timeout_minutes`."""
-    return timedelta(minutes=minutes) + COLLECTIVES_LAST
 
 
 class Watchdog:

@@ -11,12 +11,14 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from megatron_bio.checkpoint.manifest import CheckpointError
 from megatron_bio.config.convert import ConvertOptions
 from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.convert.conversion import convert
 from megatron_bio.convert.errors import ConvertError
 from megatron_bio.convert.hugging_face import write
 from megatron_bio.convert.transformations import QueryKeyValueColumns, QueryKeyValueSplit
+from megatron_bio.tokens.errors import TokenizerError
 from tests.convert.tiny_runs import (
     Trained,
     random_model,
@@ -178,13 +180,13 @@ def test_gpt_with_exact_gelu_is_exact(gpt: Trained, tmp_path: Path) -> None:
 
 def test_tokenizer_of_another_size_is_refused(bert: Trained, tmp_path: Path) -> None:
     other = wordpiece_folder(tmp_path / "other", size=204)
-    with pytest.raises(ConvertError, match=r"has 204 tokens, the model of .* was trained with 203"):
+    with pytest.raises(TokenizerError, match=r"has 204 tokens, the model of .* was trained with 203"):
         convert(options(bert, tmp_path / "out", tokenizer=other))
 
 
 def test_tokenizer_with_other_ids_is_refused(bert: Trained, tmp_path: Path) -> None:
     other = wordpiece_folder(tmp_path / "other", size=203, lowercase=False)
-    with pytest.raises(ConvertError, match=r"fingerprint .* would give other ids"):
+    with pytest.raises(TokenizerError, match=r"fingerprint .* would give other ids"):
         convert(options(bert, tmp_path / "out", tokenizer=other))
     assert not (tmp_path / "out").exists()
 
@@ -194,7 +196,7 @@ def test_moved_tokenizer_is_asked_for(bert: Trained, tmp_path: Path) -> None:
     trained = save_run(tmp_path / "run", moved, bert.config, random_model(bert.config))
     moved.rename(tmp_path / "elsewhere")
     with pytest.raises(
-        ConvertError, match=r"nothing is there now .* Give its present place with --tokenizer"
+        TokenizerError, match=r"nothing is there now .* Give its present place with --tokenizer"
     ):
         convert(options(trained, tmp_path / "out"))
     convert(options(trained, tmp_path / "out", tokenizer=tmp_path / "elsewhere"))
@@ -237,7 +239,7 @@ def test_checkpoint_of_something_else_is_refused(
     changes: dict[str, object], message: str, bert: Trained, tmp_path: Path
 ) -> None:
     trained = save_run(tmp_path / "run", bert.tokenizer, bert.config, random_model(bert.config), **changes)
-    with pytest.raises(ConvertError, match=message):
+    with pytest.raises(CheckpointError, match=message):
         convert(options(trained, tmp_path / "out"))
 
 

@@ -17,6 +17,7 @@ from megatron_bio.convert.formats import FORMATS
 from megatron_bio.convert.probe import make_probe
 from megatron_bio.convert.sources import Checkpoint
 from megatron_bio.parallel.parameters import set_from_full
+from megatron_bio.tokens.errors import TokenizerError
 from tests.convert.tiny_runs import byte_level_folder, new_model, read_all, wordpiece_folder
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed (extra 'hf')")
@@ -268,7 +269,7 @@ def test_rows_of_padding_are_left_out(tmp_path: Path) -> None:
 
 def test_a_vocabulary_that_is_larger_than_the_model_is_refused(bert: Path, tmp_path: Path) -> None:
     larger = wordpiece_folder(tmp_path / "larger", size=300)
-    with pytest.raises(ConvertError, match=r"the tokenizer has 300 tokens, the model of .* 203"):
+    with pytest.raises(TokenizerError, match=r"the tokenizer has 300 tokens, the model of .* 203"):
         imported(bert, tmp_path / "ours", tokenizer=larger)
 
 
@@ -277,7 +278,7 @@ def test_without_a_tokenizer_one_is_asked_for(bert: Path, tmp_path: Path) -> Non
     bare.mkdir()
     for name in ("config.json", "model.safetensors"):
         shutil.copyfile(bert / name, bare / name)
-    with pytest.raises(ConvertError, match=r"it brings no tokenizer\. Give .* --tokenizer"):
+    with pytest.raises(TokenizerError, match=r"it brings no tokenizer\. Give .* --tokenizer"):
         imported(bare, tmp_path / "ours")
     imported(bare, tmp_path / "ours", tokenizer=bert)
 

@@ -13,7 +13,7 @@ from megatron_bio.config.costs import ParameterShape, parameter_shapes
 from megatron_bio.config.model import padded_vocab_size
 from megatron_bio.config.parallel import ParallelConfig
 from megatron_bio.config.stages import Stage, stages_of_rank
-from megatron_bio.training.world import mesh_shape
+from megatron_bio.parallel.world import mesh_shape
 from tests.distributed.batches import BUDGET, LENGTH, ROWS, VOCABULARY
 from tests.distributed.count_messages import messages_of_a_step
 from tests.distributed.pool import Pool

@@ -19,10 +19,10 @@ from megatron_bio.config.pretrain import PretrainConfig
 from megatron_bio.config.tokens import PreprocessOptions, TrainVocabularyOptions
 from megatron_bio.config.training import OptimizerConfig, TrainingConfig
 from megatron_bio.parallel.mesh import build_mesh
+from megatron_bio.parallel.world import World, mesh_shape
 from megatron_bio.tokens.preprocess import preprocess
 from megatron_bio.tokens.vocabulary import train_vocabulary
 from megatron_bio.training.pretrain import Run
-from megatron_bio.training.world import World, mesh_shape
 
 WORDS = (
     *("insulin", "glucose", "liver", "kidney", "cell", "gene", "protein"),

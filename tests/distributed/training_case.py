@@ -17,11 +17,11 @@ from megatron_bio.kernels.dropout import sample_keys
 from megatron_bio.models.parts import ModelParts
 from megatron_bio.parallel.mesh import MeshShape, build_mesh
 from megatron_bio.parallel.parameters import initialize, set_from_full, tp_placement
+from megatron_bio.parallel.world import mesh_shape
 from megatron_bio.training.assembly import build_model_parts, distribute
 from megatron_bio.training.optimizer import build_optimizer
 from megatron_bio.training.passes import Passes
 from megatron_bio.training.step import evaluate, train_step
-from megatron_bio.training.world import mesh_shape
 from tests.distributed.batches import LENGTH, ROWS, VOCABULARY, bert_batch, gpt_batch
 
 # An epsilon above the rounding noise of gradients, which AdamW would otherwise turn into steps.

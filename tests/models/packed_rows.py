@@ -14,9 +14,9 @@ from megatron_bio.config.parallel import ParallelConfig
 from megatron_bio.models.bert import Bert
 from megatron_bio.models.gpt import Gpt
 from megatron_bio.parallel.mesh import build_mesh
+from megatron_bio.parallel.world import mesh_shape
 from megatron_bio.training.assembly import build_model_parts, distribute
 from megatron_bio.training.step import accumulate_gradients
-from megatron_bio.training.world import mesh_shape
 from tests.distributed.comparison import HEADS, compare
 from tests.distributed.training_case import CPU, fill, gathered
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from megatron_bio.config.errors import LostRankError, RankFailedError, UserError
-from megatron_bio.training.rank_failure import told_by_rank
+from megatron_bio.parallel.rank_failure import told_by_rank
 from megatron_bio.training.watchdog import _waits_for_ranks
 from tests.distributed.tiny_run import make_data
 from tests.training.jobs import recipe

@@ -21,12 +21,12 @@ from megatron_bio.config.training import OptimizerConfig
 from megatron_bio.kernels.dropout import sample_keys
 from megatron_bio.models.parts import ModelParts
 from megatron_bio.parallel.mesh import build_mesh
+from megatron_bio.parallel.world import World, mesh_shape
 from megatron_bio.training.nonfinite import NonFiniteError, diagnosis
 from megatron_bio.training.optimizer import build_optimizer
 from megatron_bio.training.pretrain import Run
 from megatron_bio.training.state import Progress
 from megatron_bio.training.step import train_step
-from megatron_bio.training.world import World, mesh_shape
 from tests.distributed.pool import Pool
 from tests.distributed.tiny_run import config, make_data, records, tensors, train
 from tests.distributed.training_case import Case, build, mesh_of, microbatches

@@ -3,18 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from megatron_bio.checkpoint.find import complete_checkpoints, resolve_checkpoint
-from megatron_bio.checkpoint.load import read_info
+from megatron_bio.checkpoint.find import complete_checkpoints
 from megatron_bio.checkpoint.manifest import MANIFEST
 from megatron_bio.checkpoint.stream import StoredTensors
-from megatron_bio.config.model import ModelConfig, stored_model_options
-from megatron_bio.convert.errors import ConvertError
+from megatron_bio.checkpoint.trained import read_trained
 from megatron_bio.convert.expected import require_tensors
 from megatron_bio.convert.sources import Checkpoint
-
-FORMAT_VERSION = 1
-TOKENIZER = "tokenizer"
-"""Folder beside checkpoints/ of an imported checkpoint."""
 
 
 def recognises(path: Path) -> bool:
@@ -29,43 +23,22 @@ def open_checkpoint(path: Path, vocab_size: int | None) -> Checkpoint:
 
     Raises `UserError` if there is none, if it is of another version, or if its tensors are not those of its model.
     """
-    folder = resolve_checkpoint(path)
-    info = read_info(folder)
-    if info.get("format") != FORMAT_VERSION:
-        raise ConvertError(
-            f"{folder}: expected a checkpoint of format {FORMAT_VERSION}, found {info.get('format')}; "
-            f"convert it with the version of megatron-bio that wrote it."
-        )
-    try:
-        model = ModelConfig(**stored_model_options(info["config"]["model"]))
-        step, _ = info["step"], info["tokenizer_fingerprint"]
-    except (KeyError, TypeError) as error:
-        raise ConvertError(
-            f"{folder / 'info.json'}: expected the progress and configuration of a pretraining run; found: {error}. "
-            f"Was it written by another version of megatron-bio?"
-        ) from error
+    trained = read_trained(path)
+    folder = trained.folder
     weights = StoredTensors(folder, "model.")
-    require_tensors(folder, model, weights.described())
+    require_tensors(folder, trained.model, weights.described())
     moments = StoredTensors(folder, "optimizer.")
     return Checkpoint(
         format="megatron_bio",
         path=folder,
-        model=model,
+        model=trained.model,
         weights=weights,
         moments=moments if moments.described() else None,
-        step=step,
-        tokenizer=_tokenizer(folder, info),
-        training=info,
-        facts=_facts(info),
+        step=trained.step,
+        tokenizer=trained.tokenizer,
+        training=trained.info,
+        facts=_facts(trained.info),
     )
-
-
-def _tokenizer(folder: Path, info: dict[str, Any]) -> Path | None:
-    beside = folder.parent.parent / TOKENIZER
-    if beside.is_dir():
-        return beside
-    named = info["config"].get("data", {}).get("tokenizer")
-    return Path(named) if named else None
 
 
 def _facts(info: dict[str, Any]) -> dict[str, Any]:

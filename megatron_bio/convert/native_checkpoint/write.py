@@ -15,8 +15,8 @@ from torch import Tensor
 import megatron_bio
 from megatron_bio.checkpoint.manifest import IMPORTED_FROM
 from megatron_bio.checkpoint.stream import write_stream
+from megatron_bio.checkpoint.trained import FORMAT_VERSION, TOKENIZER
 from megatron_bio.config.convert import ConvertOptions
-from megatron_bio.convert.native_checkpoint.open import FORMAT_VERSION, TOKENIZER
 from megatron_bio.convert.sources import Checkpoint, TensorSource
 from megatron_bio.convert.tokenizer_files import longest_sequence, write_tokenizer
 from megatron_bio.tokens.tokenizer import Tokenizer

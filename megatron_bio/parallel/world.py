@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -12,8 +13,10 @@ from torch.distributed.device_mesh import DeviceMesh
 from megatron_bio.config.errors import ConfigurationError, UserError
 from megatron_bio.config.parallel import ParallelConfig
 from megatron_bio.parallel.mesh import MeshShape, build_mesh
-from megatron_bio.training.rank_failure import told_by_rank
-from megatron_bio.training.watchdog import collective_timeout
+from megatron_bio.parallel.rank_failure import told_by_rank
+
+COLLECTIVES_LAST = timedelta(seconds=30)
+"""How much longer a collective waits than the watchdog of training, so that the watchdog reports first."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,11 @@ class World:
     shape: MeshShape
     mesh: DeviceMesh
     device: torch.device
+
+
+def collective_timeout(minutes: float) -> timedelta:
+    """Return the timeout of process groups that goes with a watchdog of `parallel.timeout_minutes`."""
+    return timedelta(minutes=minutes) + COLLECTIVES_LAST
 
 
 @contextmanager
@@ -86,7 +94,7 @@ def mesh_shape(layout: ParallelConfig, ranks: int) -> MeshShape:
 def _device(choice: str) -> torch.device:
     if choice == "cuda" and not torch.cuda.is_available():
         raise ConfigurationError(
-            "training.device: cuda was asked for, but torch finds no CUDA device; `megatron-bio doctor` says what it finds."
+            "device: cuda was asked for, but torch finds no CUDA device; `megatron-bio doctor` says what it finds."
         )
     if choice == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")

@@ -4,7 +4,7 @@ import pytest
 
 from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.config.parallel import ParallelConfig
-from megatron_bio.training.world import mesh_shape, open_world
+from megatron_bio.parallel.world import mesh_shape, open_world
 
 WHOLE = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
 
