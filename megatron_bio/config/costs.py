@@ -51,18 +51,25 @@ def table_rows(model: ModelConfig) -> int:
     return padded_vocab_size(model.vocab_size)
 
 
+def _norm_parameters(name: str, hidden: int, part: Part) -> Iterator[ParameterShape]:
+    for kind in ("weight", "bias"):
+        yield ParameterShape(f"{name}.{kind}", (hidden,), None, part)
+
+
 def block_parameters(model: ModelConfig) -> Iterator[ParameterShape]:
     """Give the parameters of one layer."""
     hidden, inner = model.hidden_size, model.ffn_size
+    pre = model.norm_order == "pre"
+    norms = (
+        ("input_layernorm", "post_attention_layernorm") if pre else ("attention_layernorm", "mlp_layernorm")
+    )
+    for norm in norms:
+        yield from _norm_parameters(norm, hidden, "block")
     for name, shape, split in (
-        ("input_layernorm.weight", (hidden,), None),
-        ("input_layernorm.bias", (hidden,), None),
         ("self_attention.query_key_value.weight", (3 * hidden, hidden), 0),
         ("self_attention.query_key_value.bias", (3 * hidden,), 0),
         ("self_attention.dense.weight", (hidden, hidden), 1),
         ("self_attention.dense.bias", (hidden,), None),
-        ("post_attention_layernorm.weight", (hidden,), None),
-        ("post_attention_layernorm.bias", (hidden,), None),
         ("mlp.dense_h_to_4h.weight", (inner, hidden), 0),
         ("mlp.dense_h_to_4h.bias", (inner,), 0),
         ("mlp.dense_4h_to_h.weight", (hidden, inner), 1),
@@ -80,19 +87,23 @@ def embedding_parameters(model: ModelConfig) -> Iterator[ParameterShape]:
     )
     if model.architecture == "bert":
         yield ParameterShape("embeddings.tokentype_embeddings.weight", (2, hidden), None, "embeddings")
+    if model.norm_order == "post":
+        yield from _norm_parameters("embeddings.layernorm", hidden, "embeddings")
 
 
 def head_parameters(model: ModelConfig) -> Iterator[ParameterShape]:
     """Give the parameters behind the blocks; the output layer itself is the word table."""
     hidden = model.hidden_size
-    yield ParameterShape("final_layernorm.weight", (hidden,), None, "final_layernorm")
-    yield ParameterShape("final_layernorm.bias", (hidden,), None, "final_layernorm")
+    if model.norm_order == "pre":
+        yield from _norm_parameters("final_layernorm", hidden, "final_layernorm")
     if model.architecture == "gpt":
         return
     yield ParameterShape("masked_lm_head.bias", (table_rows(model),), 0, "masked_lm_head")
     yield ParameterShape("masked_lm_head.dense.weight", (hidden, hidden), None, "masked_lm_head")
     for name in ("dense.bias", "layernorm.weight", "layernorm.bias"):
         yield ParameterShape(f"masked_lm_head.{name}", (hidden,), None, "masked_lm_head")
+    if not model.order_head:
+        return
     for name, width in (("pooler", hidden), ("classifier", 2)):
         yield ParameterShape(f"order_head.{name}.weight", (width, hidden), None, "order_head")
         yield ParameterShape(f"order_head.{name}.bias", (width,), None, "order_head")

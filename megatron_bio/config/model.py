@@ -1,5 +1,6 @@
 """The shape of a model and the published presets."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
@@ -18,7 +19,7 @@ class ModelConfig:
     """Published shape whose values stand where nothing else is given: biomegatron-345m, biomegatron-800m,
     biomegatron-1.2b, biomedlm-2.7b, bert-110m, gpt-124m or gpt-355m."""
     architecture: Literal["bert", "gpt"] = "bert"
-    """bert: pre-LN encoder with masked-LM and sentence-order heads; gpt: pre-LN causal decoder as GPT-2."""
+    """bert: encoder with masked-LM and sentence-order heads; gpt: causal decoder as GPT-2."""
     num_layers: int = 12
     """Transformer layers."""
     hidden_size: int = 768
@@ -38,15 +39,18 @@ class ModelConfig:
     layernorm_epsilon: float = 1e-5
     """Added to the variance in every layer norm."""
     init_method_std: float = 0.02
-    """Standard deviation of the initial weights; output layers use std / sqrt(2 num_layers)."""
-    norm_order: Literal["pre", "post"] = "pre"
-    """TEMPORARY"""
-    order_head: bool = True
-    """TEMPORARY"""
-    scale_attention_by_inverse_layer: bool = False
-    """TEMPORARY"""
+    """Standard deviation of the initial weights; with norm_order pre, output layers use std / sqrt(2 num_layers)."""
     activation: Literal["gelu", "gelu_tanh", "megatron"] | None = None
-    """gelu is exact (erf) and the default of bert; gelu_tanh is GPT-2's approximation and the default of gpt."""
+    """gelu is exact (erf) and the default of bert; gelu_tanh is GPT-2's approximation and the default of gpt. megatron is what
+    Megatron-LM's BERT computes: gelu_tanh in the MLP, gelu in the masked-LM head (bert only)."""
+    norm_order: Literal["pre", "post"] = "pre"
+    """Where the layer norms are. pre: before attention and MLP, and one at the end (BioMegatron, GPT-2); post: after each
+    residual sum and after the embeddings, as in the first BERT and those that continue it (BioBERT, PubMedBERT, SciBERT; bert
+    only)."""
+    order_head: bool = True
+    """bert: build the pooler and the sentence-order classifier. Without them data.sentence_order must be none."""
+    scale_attention_by_inverse_layer: bool = False
+    """gpt: layer i, counted from 1, divides its attention scores by i too, as BioMedLM does."""
 
     def __post_init__(self) -> None:
         """Refuse sizes that cannot form a model."""
@@ -72,6 +76,23 @@ class ModelConfig:
         for name in ("hidden_dropout", "attention_dropout"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ConfigurationError(f"model.{name}: expected 0 <= p < 1, found {getattr(self, name)}.")
+        self._check_variants()
+
+    def _check_variants(self) -> None:
+        """Refuse what the architecture does not have."""
+        other = "gpt" if self.architecture == "bert" else "bert"
+        chosen = {
+            "norm_order": self.norm_order == "post" and "bert",
+            "activation": self.activation == "megatron" and "bert",
+            "order_head": not self.order_head and "bert",
+            "scale_attention_by_inverse_layer": self.scale_attention_by_inverse_layer and "gpt",
+        }
+        for name, of in chosen.items():
+            if of == other:
+                raise ConfigurationError(
+                    f"model.{name}: found {getattr(self, name)} with model.architecture {self.architecture}, expected it "
+                    f"with {of} only. Leave model.{name} out or choose the other architecture."
+                )
 
     @property
     def ffn_size(self) -> int:
@@ -82,6 +103,26 @@ class ModelConfig:
     def activation_name(self) -> str:
         """The activation in force."""
         return self.activation or ("gelu" if self.architecture == "bert" else "gelu_tanh")
+
+    @property
+    def mlp_activation(self) -> Literal["gelu", "gelu_tanh"]:
+        """The activation inside the MLP."""
+        return "gelu" if self.activation_name == "gelu" else "gelu_tanh"
+
+    @property
+    def head_activation(self) -> Literal["gelu", "gelu_tanh"]:
+        """The activation in bert's masked-LM head."""
+        return "gelu_tanh" if self.activation_name == "gelu_tanh" else "gelu"
+
+
+def stored_model_options(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the model options of a checkpoint in the words of today.
+
+    Before there was `norm_order`, the masked-LM head was always exact, and gelu_tanh of bert meant what megatron means now.
+    """
+    before = "norm_order" not in values and values.get("architecture") == "bert"
+    renamed = {"activation": "megatron"} if before and values.get("activation") == "gelu_tanh" else {}
+    return {**values, **renamed}
 
 
 def padded_vocab_size(vocab_size: int) -> int:

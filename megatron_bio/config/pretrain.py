@@ -5,7 +5,7 @@ from typing import Any
 
 from megatron_bio.config.data import DataConfig
 from megatron_bio.config.errors import ConfigurationError
-from megatron_bio.config.model import ModelConfig
+from megatron_bio.config.model import ModelConfig, stored_model_options
 from megatron_bio.config.parallel import ParallelConfig
 from megatron_bio.config.stages import all_stages
 from megatron_bio.config.training import OptimizerConfig, TrainingConfig
@@ -75,6 +75,11 @@ class PretrainConfig:
                 f"data.sequence_length {length} is longer than model.max_position_embeddings "
                 f"{self.model.max_position_embeddings}; lower the first or raise the second."
             )
+        if not self.model.order_head and self.data.sentence_order != "none":
+            raise ConfigurationError(
+                f"model.order_head is false, so nothing learns the order of sentences, but data.sentence_order is "
+                f"{self.data.sentence_order}; set data.sentence_order to none or leave model.order_head true."
+            )
         if self.parallel.sequence_parallel and length % tp:
             raise ConfigurationError(
                 f"parallel.sequence_parallel splits data.sequence_length {length} over parallel.tensor_parallel {tp} "
@@ -102,6 +107,8 @@ def differences_on_resume(stored: dict[str, Any], config: PretrainConfig) -> lis
         if not isinstance(before, dict):
             lines.append(f"{part}: the checkpoint's configuration lacks it")
             continue
+        if part == "model":
+            before = stored_model_options(before)
         # An option that the checkpoint does not know came later; its default is what the run did until then.
         before = defaults[part] | before
         for name in sorted((set(now[part]) | set(before)) - free):

@@ -17,6 +17,8 @@ class SelfAttention(nn.Module):
 
     Rows of the fused weight are ordered [heads, 3, D], so that a split by rows gives every rank whole heads.
     `recompute_core` keeps query, key and value only, not what lies between them and the context.
+    `scale_by_inverse_layer` divides the scores by `layer`, which counts from 1, besides sqrt(D): the option
+    scale_attn_by_inverse_layer_idx of transformers' GPT-2, which Mistral's GPT-2 and BioMedLM were trained with.
     """
 
     def __init__(
@@ -28,10 +30,11 @@ class SelfAttention(nn.Module):
         tensor_parallel: TensorParallel,
         initializer: Initializer,
         output_initializer: Initializer,
-        recompute_core: bool = False,
+        scale_by_inverse_layer: bool,
+        recompute_core: bool,
     ) -> None:
         super().__init__()
-        self.recompute_core = recompute_core
+        self.recompute_core, self.scale_by_inverse_layer = recompute_core, scale_by_inverse_layer
         mesh = tensor_parallel.mesh
         assert num_heads % mesh.size() == 0, f"{num_heads} heads cannot be split over {mesh.size()} ranks"
         self.local_heads, self.head_size = num_heads // mesh.size(), hidden_size // num_heads
@@ -48,6 +51,10 @@ class SelfAttention(nn.Module):
         length, rows = fused.shape[:2]
         fused = fused.view(length, rows, self.local_heads, 3, self.head_size)
         query, key, value = fused.permute(3, 1, 2, 0, 4)
+        if self.scale_by_inverse_layer:
+            # The query and not the kernel's scale, a constant that would need a compiled graph per layer. Before the product,
+            # so that fp16 overflows later.
+            query = query / self.layer
         core = (query, key, value, mask, self._dropout(dropout_keys))
         context = recomputed(attention, *core) if self.recompute_core else attention(*core)
         return self.dense(context.permute(2, 0, 1, 3).reshape(length, rows, -1))

@@ -1,4 +1,7 @@
-"""Pre-LN BERT with a masked-LM and a sentence-order head (BioMegatron, EMNLP 2020; Megatron-LM, arXiv 1909.08053)."""
+"""BERT with a masked-LM and, if it is to have one, a sentence-order head.
+
+Sources: Devlin et al., 2019 (norm_order post); Megatron-LM, arXiv 1909.08053, and BioMegatron, EMNLP 2020 (norm_order pre).
+"""
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +17,10 @@ from megatron_bio.parallel.layers import TensorParallel
 
 
 class Bert(Transformer):
-    """The masked-LM head runs on the masked positions only."""
+    """The masked-LM head runs on the masked positions only.
+
+    Without `order_head` the two metrics of the order are 0, and no sample may have a weight for it, so that nobody shows them.
+    """
 
     metric_names = ("masked_lm_loss", "order_loss", "masked_lm_correct", "order_correct")
     num_losses = 2
@@ -29,6 +35,9 @@ class Bert(Transformer):
         tensor_parallel: TensorParallel,
         stage: Stage,
         recompute: Recompute,
+        *,
+        head_activation: str,
+        order_head: bool,
     ) -> None:
         super().__init__(
             sizes, vocab_size, padded_vocab_size, max_positions, 2, tensor_parallel, stage, recompute
@@ -40,10 +49,13 @@ class Bert(Transformer):
             padded_vocab_size,
             sizes.epsilon,
             sizes.init_std,
+            head_activation,
             tensor_parallel,
             self.replicated,
         )
-        self.order_head = SentenceOrderHead(sizes.hidden_size, sizes.init_std, tensor_parallel)
+        self.order_head = (
+            SentenceOrderHead(sizes.hidden_size, sizes.init_std, tensor_parallel) if order_head else None
+        )
 
     def forward(
         self,
@@ -68,6 +80,9 @@ class Bert(Transformer):
             logits, masked_labels, self.tensor_parallel.mesh, self.vocab_size
         )
         masked = weighted_sums(losses, predicted == masked_labels, masked_weights)
+        if self.order_head is None:
+            zero = torch.zeros_like(masked[1])
+            return torch.stack((masked[0], zero, masked[1], zero))
         order_logits = self.order_head(rows_at(hidden, cls_positions)).float()
         losses = F.cross_entropy(order_logits.flatten(0, 1), order_labels.flatten(), reduction="none")
         right = order_logits.argmax(-1) == order_labels
@@ -84,11 +99,14 @@ class Bert(Transformer):
     ) -> tuple[Tensor, Tensor]:
         """Return masked-LM logits [R, S, V / tp] of all positions and sentence-order logits [R, K, 2] of `cls_positions`.
 
-        Without `cls_positions` int64 [R, K] each row is one sample: K = 1, position 0.
+        Without `cls_positions` int64 [R, K] each row is one sample: K = 1, position 0. Without an order head its logits are
+        empty, [R, K, 0].
         """
         keys = torch.zeros(tokens.shape[0], dtype=torch.int64, device=tokens.device)
         if cls_positions is None:
             cls_positions = torch.zeros_like(keys)[:, None]
         hidden = self.encode(tokens, segment_ids, position_ids, tokentype_ids, keys)
         logits = self.masked_lm_head(hidden.transpose(0, 1), self.embeddings.word_embeddings)
+        if self.order_head is None:
+            return logits, logits.new_empty(*cls_positions.shape, 0)
         return logits, self.order_head(rows_at(hidden, cls_positions))

@@ -1,6 +1,8 @@
-"""One pre-LN transformer block: x + attention(norm(x)), then x + MLP(norm(x)).
+"""One transformer block: attention, then MLP, each with a layer norm and beside a residual connection.
 
-Source: Megatron-LM, arXiv 1909.08053, figure 7 (b): the order that lets BERT grow beyond 336m parameters.
+norm_order pre: x + attention(norm(x)), x + MLP(norm(x)). Source: Megatron-LM, arXiv 1909.08053, figure 7 (b), the order that lets
+BERT grow beyond 336m parameters.
+norm_order post: norm(x + attention(x)), norm(x + MLP(x)). Source: BERT, Devlin et al., 2019.
 """
 
 import math
@@ -25,10 +27,14 @@ class BlockSizes:
     ffn_size: int
     num_layers: int
     activation: str
+    """gelu or gelu_tanh, inside the MLP."""
     hidden_dropout: float
     attention_dropout: float
     epsilon: float
     init_std: float
+    norm_order: str
+    """pre or post."""
+    scale_by_inverse_layer: bool
 
     @property
     def initializer(self) -> Initializer:
@@ -37,8 +43,11 @@ class BlockSizes:
 
     @property
     def output_initializer(self) -> Initializer:
-        """Weights whose product is added to the residual stream: std / sqrt(2 layers)."""
-        return normal(self.init_std / math.sqrt(2 * self.num_layers))
+        """Weights whose product is added to the residual stream.
+
+        std / sqrt(2 layers), so that the sum over layers does not grow with their number; a norm behind each sum sees to that too.
+        """
+        return normal(self.init_std / (math.sqrt(2 * self.num_layers) if self.norm_order == "pre" else 1.0))
 
 
 class MLP(nn.Module):
@@ -65,14 +74,19 @@ class MLP(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Attention and MLP, each behind a layer norm and beside a residual connection; `recompute` as in `models.recompute`."""
+    """Attention and MLP with their norms; `recompute` as in `models.recompute`."""
 
     def __init__(
         self, sizes: BlockSizes, layer: int, tensor_parallel: TensorParallel, recompute: str = "none"
     ) -> None:
         super().__init__()
-        self.recompute = recompute
-        self.input_layernorm = LayerNorm(sizes.hidden_size, tensor_parallel, sizes.epsilon)
+        self.recompute, self.norm_order = recompute, sizes.norm_order
+
+        def norm() -> LayerNorm:
+            return LayerNorm(sizes.hidden_size, tensor_parallel, sizes.epsilon)
+
+        if self.norm_order == "pre":
+            self.input_layernorm = norm()
         self.self_attention = SelfAttention(
             sizes.hidden_size,
             sizes.num_heads,
@@ -81,14 +95,20 @@ class TransformerBlock(nn.Module):
             tensor_parallel,
             sizes.initializer,
             sizes.output_initializer,
+            sizes.scale_by_inverse_layer,
             recompute == "selective",
         )
         self.attention_dropout = HiddenDropout(
             sizes.hidden_dropout, layer, Site.ATTENTION_OUTPUT, tensor_parallel
         )
-        self.post_attention_layernorm = LayerNorm(sizes.hidden_size, tensor_parallel, sizes.epsilon)
+        if self.norm_order == "pre":
+            self.post_attention_layernorm = norm()
+        else:
+            self.attention_layernorm = norm()
         self.mlp = MLP(sizes, tensor_parallel, recompute == "selective")
         self.mlp_dropout = HiddenDropout(sizes.hidden_dropout, layer, Site.MLP_OUTPUT, tensor_parallel)
+        if self.norm_order == "post":
+            self.mlp_layernorm = norm()
 
     def forward(self, x: Tensor, mask: Tensor, dropout_keys: Tensor) -> Tensor:
         """x [s, R, H], mask bool [R, 1, S, S], dropout_keys int64 [R] -> [s, R, H]."""
@@ -98,6 +118,14 @@ class TransformerBlock(nn.Module):
         return self._compute(x, mask, dropout_keys)
 
     def _compute(self, x: Tensor, mask: Tensor, dropout_keys: Tensor) -> Tensor:
-        attended = self.self_attention(self.input_layernorm(x), mask, dropout_keys)
-        x = x + self.attention_dropout(attended, dropout_keys)
-        return x + self.mlp_dropout(self.mlp(self.post_attention_layernorm(x)), dropout_keys)
+        if self.norm_order == "post":
+            x = self.attention_layernorm(x + self._attend(x, mask, dropout_keys))
+            return self.mlp_layernorm(x + self._transform(x, dropout_keys))
+        x = x + self._attend(self.input_layernorm(x), mask, dropout_keys)
+        return x + self._transform(self.post_attention_layernorm(x), dropout_keys)
+
+    def _attend(self, x: Tensor, mask: Tensor, dropout_keys: Tensor) -> Tensor:
+        return self.attention_dropout(self.self_attention(x, mask, dropout_keys), dropout_keys)
+
+    def _transform(self, x: Tensor, dropout_keys: Tensor) -> Tensor:
+        return self.mlp_dropout(self.mlp(x), dropout_keys)

@@ -28,23 +28,26 @@ def build_model(
         num_heads=config.num_attention_heads,
         ffn_size=config.ffn_size,
         num_layers=config.num_layers,
-        activation=config.activation_name,
+        activation=config.mlp_activation,
         hidden_dropout=config.hidden_dropout,
         attention_dropout=config.attention_dropout,
         epsilon=config.layernorm_epsilon,
         init_std=config.init_method_std,
+        norm_order=config.norm_order,
+        scale_by_inverse_layer=config.scale_attention_by_inverse_layer,
     )
-    model_class = Bert if config.architecture == "bert" else Gpt
-    rows = padded_vocab_size(config.vocab_size)
-    return model_class(
+    common = (
         sizes,
         config.vocab_size,
-        rows,
+        padded_vocab_size(config.vocab_size),
         config.max_position_embeddings,
         tensor_parallel,
         stage or whole_model(config.num_layers),
         recompute or Recompute(),
     )
+    if config.architecture == "gpt":
+        return Gpt(*common)
+    return Bert(*common, head_activation=config.head_activation, order_head=config.order_head)
 
 
 def parameter_count(model: torch.nn.Module) -> int:

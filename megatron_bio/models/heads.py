@@ -22,7 +22,7 @@ def rows_at(hidden: Tensor, positions: Tensor) -> Tensor:
 
 
 class MaskedLMHead(ParallelLayer):
-    """Dense, exact GELU, layer norm, then the tied decoder with a bias of its own."""
+    """Dense, GELU (`activation` gelu: exact, gelu_tanh: approximate), layer norm, then the tied decoder with a bias of its own."""
 
     def __init__(
         self,
@@ -30,17 +30,19 @@ class MaskedLMHead(ParallelLayer):
         padded_vocab_size: int,
         epsilon: float,
         init_std: float,
+        activation: str,
         tensor_parallel: TensorParallel,
         replicated: TensorParallel,
     ) -> None:
         super().__init__(tensor_parallel)
+        self.approximate = "tanh" if activation == "gelu_tanh" else "none"
         self.dense = ReplicatedLinear(hidden_size, hidden_size, tensor_parallel, normal(init_std))
         self.layernorm = LayerNorm(hidden_size, replicated, epsilon)
         self.bias = parameter((padded_vocab_size,), tensor_parallel.mesh, 0, constant(0.0))
 
     def forward(self, x: Tensor, word_embeddings: ParallelLayer) -> Tensor:
         """The same x [..., H] on every rank -> [..., V / tp]."""
-        x = self.layernorm(F.gelu(self.dense(x)))
+        x = self.layernorm(F.gelu(self.dense(x), approximate=self.approximate))
         logits = tied_logits(x, word_embeddings)
         return logits + local(self.bias, logits.dtype)
 

@@ -1,4 +1,4 @@
-"""The stack that BERT and GPT share: embeddings, blocks, final layer norm; whole or one stage of a pipeline."""
+"""The stack that BERT and GPT share: embeddings, blocks, with norm_order pre a last norm; whole or one stage of a pipeline."""
 
 from dataclasses import replace
 
@@ -52,13 +52,7 @@ class Transformer(nn.Module):
         self.replicated = replace(tensor_parallel, sequence_parallel=False)
         if stage.first:
             self.embeddings = Embeddings(
-                padded_vocab_size,
-                max_positions,
-                token_types,
-                sizes.hidden_size,
-                sizes.hidden_dropout,
-                sizes.init_std,
-                tensor_parallel,
+                sizes, padded_vocab_size, max_positions, token_types, tensor_parallel
             )
         elif stage.last:
             self.embeddings = OutputEmbeddings(
@@ -70,8 +64,12 @@ class Transformer(nn.Module):
                 for layer in stage.layers
             }
         )
-        if stage.last:
-            self.final_layernorm = LayerNorm(sizes.hidden_size, tensor_parallel, sizes.epsilon)
+        # With norm_order post the last block ends with one.
+        self.final_layernorm = (
+            LayerNorm(sizes.hidden_size, tensor_parallel, sizes.epsilon)
+            if stage.last and sizes.norm_order == "pre"
+            else None
+        )
 
     @property
     def tied_copy(self) -> nn.Parameter | None:
@@ -94,7 +92,8 @@ class Transformer(nn.Module):
             x = layer(x, mask, dropout_keys)
         if not self.stage.last:
             return x
-        x = self.final_layernorm(x)
+        if self.final_layernorm is not None:
+            x = self.final_layernorm(x)
         if self.tensor_parallel.splits_sequence:
             x = collectives.join(x, self.tensor_parallel.mesh.get_group())
         return x

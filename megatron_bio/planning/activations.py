@@ -65,8 +65,13 @@ def block_bytes(workload: Workload, layout: Layout) -> BlockBytes:
     dropped = own * model.hidden_size if model.hidden_dropout else 0
     weights = block_weight_copies(workload, layout)
     core, core_working = _attention_core(workload, layout)
-    before_core = residual + norms // 2 + gathered + 3 * split
-    selective = before_core + split + dropped + residual + norms // 2 + gathered + inner + dropped + weights
+    # Keys and values keep the fused projection, of which a scaled query is a copy.
+    projected = (4 if model.scale_attention_by_inverse_layer else 3) * split
+    # A norm keeps its input, two products theirs; with norm_order post the first product's input, unless it had to be gathered,
+    # is the layer's own, and both norms come behind the core.
+    first_norm = residual + norms // 2
+    before_core = gathered + projected + (first_norm if model.norm_order == "pre" else 0)
+    selective = gathered + projected + first_norm + split + dropped + residual + norms // 2 + gathered + inner + dropped + weights
     kept = selective + core + inner
     # A recomputation that ends at the second matrix does not keep the copy of it.
     selective -= e * model.ffn_size * model.hidden_size // tp if weights else 0
@@ -100,11 +105,12 @@ def block_weight_copies(workload: Workload, layout: Layout) -> int:
 
 
 def embedding_bytes(workload: Workload, layout: Layout) -> int:
-    """Return what the embeddings keep: ids, and which elements dropout keeps."""
+    """Return what the embeddings keep: ids, the input of a norm, and which elements dropout keeps."""
     whole = workload.sequence_length * layout.micro_batch_size
     own = whole // layout.parallel.tensor_parallel if layout.splits_sequence else whole
     dropped = own * workload.model.hidden_size if workload.model.hidden_dropout else 0
-    return 9 * whole + dropped
+    norm = own * (workload.element_bytes * workload.model.hidden_size + 8)
+    return 9 * whole + dropped + (norm if workload.model.norm_order == "post" else 0)
 
 
 def head_bytes(workload: Workload, layout: Layout) -> HeadBytes:
@@ -119,11 +125,12 @@ def head_bytes(workload: Workload, layout: Layout) -> HeadBytes:
     own = whole // tp if layout.splits_sequence else whole
     predictions, columns = workload.predictions * rows, table_rows(model) // tp
     bert = model.architecture == "bert"
+    transforms = 1 + model.order_head if bert else 0
     inputs = e * predictions * hidden * (4 if bert else 1)
-    copies = e * (columns * hidden + (2 * hidden**2 if bert else 0)) if e < 4 else 0
+    copies = e * (columns * hidden + transforms * hidden**2) if e < 4 else 0
     probabilities = 4 * predictions * columns
-    small = 8 * own + 17 * predictions
-    kept = e * own * hidden + small + inputs + copies
+    final_norm = own * (e * hidden + 8) if model.norm_order == "pre" else 0
+    kept = final_norm + 17 * predictions + inputs + copies
     return HeadBytes(kept, probabilities * 2 + (e * predictions * columns if e < 4 else 0), probabilities)
 
 
@@ -135,11 +142,18 @@ def stage_bytes(workload: Workload, layout: Layout, stage: Stage, block: BlockBy
         total += layout.micro_batch_size * workload.sequence_length**2
     if stage.first:
         total += embedding_bytes(workload, layout)
-    if not stage.first:  # its first layer's input is a receive buffer, counted there
+    if not stage.first and _keeps_input(workload, layout, stage.layers[0]):  # a receive buffer, counted there
         total -= block.full
     if not stage.last:  # the schedule holds what it sent until the gradient comes back
         total += block.full
     return total
+
+
+def _keeps_input(workload: Workload, layout: Layout, layer: int) -> bool:
+    """Return whether a layer keeps the very tensor that it is given, and not only what it gathers of it."""
+    parallel = layout.parallel
+    again = parallel.recompute == "full" and layer % parallel.recompute_every == 0
+    return workload.model.norm_order == "pre" or not layout.splits_sequence or again
 
 
 def saved_bytes(workload: Workload, layout: Layout) -> int:

@@ -60,7 +60,7 @@ def _forward_traffic(workload: Workload, layout: Layout) -> tuple[float, float, 
     # Two layer norms and two biases (read, write each), two residual sums (read twice, write).
     stream = 14 * e * model.hidden_size * _own_positions(workload, layout)
     activation = 2 * e * model.ffn_size * whole / tp
-    core = 6 * e * model.hidden_size * whole / tp
+    core = (8 if model.scale_attention_by_inverse_layer else 6) * e * model.hidden_size * whole / tp
     return stream, activation, core + _scores(workload, layout) * _score_bytes(workload)[0]
 
 

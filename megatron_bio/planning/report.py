@@ -158,6 +158,8 @@ def recipe_lines(plan: Plan, options: PlanOptions) -> list[str]:
     data: dict[str, Any] = {"sequence_length": plan.workload.sequence_length}
     if plan.workload.model.architecture == "bert":
         data["masked_lm_probability"] = options.masked_lm_probability
+    if not plan.workload.model.order_head:
+        data["sentence_order"] = "none"
     optimizer = {"implementation": "fused"} if plan.workload.fused_optimizer else {}
     sections = {"model": _model_lines(plan.workload.model), "data": data, "parallel": split}
     sections |= {"optimizer": optimizer, "training": training}

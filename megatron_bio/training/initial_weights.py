@@ -9,7 +9,7 @@ from torch import Tensor
 from megatron_bio.checkpoint.find import resolve_checkpoint
 from megatron_bio.checkpoint.load import load_checkpoint, read_info
 from megatron_bio.checkpoint.manifest import CheckpointError
-from megatron_bio.config.model import ModelConfig
+from megatron_bio.config.model import ModelConfig, stored_model_options
 from megatron_bio.config.pretrain import PretrainConfig
 
 _MEANING_OF_WEIGHTS = (
@@ -22,6 +22,9 @@ _MEANING_OF_WEIGHTS = (
     "vocab_size",
     "activation_name",
     "layernorm_epsilon",
+    "norm_order",
+    "order_head",
+    "scale_attention_by_inverse_layer",
 )
 """What must be equal for the same weights to be the same function; equal shapes are not enough (heads, activation)."""
 
@@ -52,6 +55,7 @@ def _check(folder: Path, info: dict[str, Any], config: PretrainConfig, fingerpri
             f"damaged; give another one."
         )
     known = {field.name for field in fields(ModelConfig)}
+    before = stored_model_options(before)
     theirs = ModelConfig(**{name: value for name, value in before.items() if name in known})
     changed = [
         f"model.{name.removesuffix('_name')}: the checkpoint has {getattr(theirs, name)}, this run {getattr(config.model, name)}"

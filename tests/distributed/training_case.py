@@ -28,6 +28,14 @@ from tests.distributed.batches import LENGTH, ROWS, VOCABULARY, bert_batch, gpt_
 SEED, LR, DECAY, EPSILON, STEPS = 7, 1e-3, 0.1, 1e-6, 3
 MICROBATCHES = 4
 CPU = torch.device("cpu")
+VARIANTS: dict[str, dict[str, Any]] = {
+    "": {},
+    "post": {"norm_order": "post"},
+    "post_without_order": {"norm_order": "post", "order_head": False, "activation": "gelu_tanh"},
+    "megatron": {"activation": "megatron", "order_head": False},
+    "scaled": {"scale_attention_by_inverse_layer": True},
+}
+"""Options of the model by a word for the test's name."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,7 @@ class Case:
     layout: ParallelConfig
     ranks: int = 1
     dropout: float = 0.0
+    variant: str = ""
 
     def __str__(self) -> str:
         layout = self.layout
@@ -55,7 +64,8 @@ class Case:
             words += [f"pp{layout.pipeline_parallel}", layout.pipeline_schedule]
         if layout.recompute != "none":
             words.append(f"{layout.recompute}{layout.recompute_every}")
-        return "-".join([*words, "dropout"] if self.dropout else words)
+        words += ["dropout"] * (self.dropout > 0) + [self.variant] * bool(self.variant)
+        return "-".join(words)
 
     @property
     def data_parallel(self) -> int:
@@ -77,6 +87,7 @@ class Case:
             vocab_size=VOCABULARY,
             hidden_dropout=self.dropout,
             attention_dropout=self.dropout,
+            **VARIANTS[self.variant],
         )
 
 
@@ -170,10 +181,8 @@ def train(case: Case) -> dict[str, Any]:
     return {**result, "gradients": gradients, "parameters": parameters}
 
 
-def initial_weights(case: Case) -> dict[str, Tensor]:
+def initial_weights(model: ModelConfig) -> dict[str, Tensor]:
     """Return the full weights before the first step, built by one process."""
-    parts = build_model_parts(
-        case.model, ParallelConfig(), build_mesh(MeshShape(), "cpu"), CPU, torch.float32
-    )
+    parts = build_model_parts(model, ParallelConfig(), build_mesh(MeshShape(), "cpu"), CPU, torch.float32)
     fill(parts)
     return {name: whole(p) for name, p in parts.named_parameters()}
