@@ -91,7 +91,15 @@ def write_stream(
     partial = root / f".{final.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    writer, planner = Writer(partial), _ReadWhenWritten(read)
+    write_planned(partial, _ReadWhenWritten(read), described)
+    entries = {path.name: file_entry(path) for path in partial.glob("*.distcp")}
+    finish_checkpoint(partial, final, info, entries)
+    return final
+
+
+def write_planned(folder: Path, planner: DefaultSavePlanner, described: Mapping[str, Tensor]) -> None:
+    """Write `__0_N.distcp` and `.metadata` by one process, without a process group, as `planner` plans them."""
+    writer = Writer(folder)
     writer.reset()
     planner.set_up_planner(dict(described), writer.storage_meta(), is_coordinator=True)
     writer.set_up_storage_writer(True)
@@ -100,6 +108,3 @@ def write_stream(
     (plan,) = writer.prepare_global_plan(plans)
     results = writer.write_data(planner.finish_plan(plan), planner).wait()
     writer.finish(metadata, [results])
-    entries = {path.name: file_entry(path) for path in partial.glob("*.distcp")}
-    finish_checkpoint(partial, final, info, entries)
-    return final

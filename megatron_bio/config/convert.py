@@ -37,6 +37,9 @@ class ConvertOptions:
     """Compute both checkpoints on the same tokens, layer by layer, and write nothing if they differ."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Number format of the stored weights; bf16 and fp16 round them and halve the size. megatron_bio always stores fp32."""
+    vocabulary_multiple: int = 128
+    """megatron_core: the vocabulary is padded to a multiple of this, --make-vocab-size-divisible-by times the tensor-parallel
+    size of the training that will load it."""
     approximate: bool = False
     """Write a model that the other format computes differently (bert with tanh in one of two places) and print the
     difference, instead of refusing."""
@@ -57,6 +60,10 @@ class ConvertOptions:
                 raise ConfigurationError(
                     f"--{flag}: expected one of {', '.join(filter(None, known))}; found {value!r}."
                 )
+        if self.vocabulary_multiple < 1:
+            raise ConfigurationError(
+                f"--vocabulary_multiple: expected at least 1, found {self.vocabulary_multiple}."
+            )
         if self.approximate and not self.check:
             raise ConfigurationError(
                 "--approximate prints how far the export is from the checkpoint, which only the check can tell; "
