@@ -117,21 +117,21 @@ def _write_tensors(checkpoint: Checkpoint, target: Path, rows: int, dtype: torch
             f"optimizer.state.{kind}.": AsForeign(table, _OneMoment(checkpoint.moments, kind))
             for kind in MOMENTS
         }
-    reads: dict[MetadataIndex, tuple[TensorSource, str]] = {}
+    reads: dict[MetadataIndex, tuple[TensorSource, str, bool]] = {}
     items = []
     for prefix, source in sources.items():
         for name, value in source.described().items():
             item = _piece(prefix, name, value, model)
             items.append(item)
-            reads[item.index] = (source, name)
+            reads[item.index] = (source, name, item.index.index is not None)
     items += [WriteItem(MetadataIndex(name), WriteItemType.BYTE_IO) for name in _object_names(model)]
 
     def read(index: MetadataIndex) -> Tensor | io.BytesIO:
         if index not in reads:
             return _no_state()
-        source, name = reads[index]
+        source, name, is_layer = reads[index]
         tensor = source.read(name)
-        return tensor[None] if index.index is not None else tensor
+        return tensor[None] if is_layer else tensor
 
     write_planned(target, _Planner(items, read), {})
 
