@@ -31,6 +31,7 @@ def megatron_core(tp: int = 1, pp: int = 1) -> Iterator[None]:
         writer = files.FileSystemWriterAsync
         for target, name, value in (
             (torch.cuda, "current_device", lambda: torch.device("cpu")),
+            (Tensor, "cuda", lambda self: self),
             (torch.cuda, "synchronize", lambda: None),
             (tensor_parallel, "get_cuda_rng_tracker", _NoRandomStates),
             (files, "_process_memory", lambda: 0),
