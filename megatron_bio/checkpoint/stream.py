@@ -1,5 +1,6 @@
 """Checkpoints read and written tensor by tensor: by one process, without a process group, with one tensor in memory."""
 
+import io
 import shutil
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -89,7 +90,11 @@ class _OneByOneWriter(FileSystemWriter):
         with (Path(self.path) / name).open("wb") as stream:
             for item in plan.items:
                 start = stream.tell()
-                torch.save(planner.resolve_data(item), stream)
+                data = planner.resolve_data(item)
+                if isinstance(data, io.BytesIO):
+                    stream.write(data.getbuffer())
+                else:
+                    torch.save(data, stream)
                 length = stream.tell() - start
                 results.append(
                     WriteResult(
@@ -118,7 +123,15 @@ def write_stream(
     partial = root / f".{final.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    writer, planner = _OneByOneWriter(partial), _ReadWhenWritten(read)
+    write_planned(partial, _ReadWhenWritten(read), described)
+    entries = {path.name: file_entry(path) for path in partial.glob("*.distcp")}
+    finish_checkpoint(partial, final, info, entries)
+    return final
+
+
+def write_planned(folder: Path, planner: DefaultSavePlanner, described: Mapping[str, Tensor]) -> None:
+    """Write `__0_N.distcp` and `.metadata` by one process, without a process group, as `planner` plans them."""
+    writer = _OneByOneWriter(folder)
     writer.reset()
     planner.set_up_planner(dict(described), writer.storage_meta(), is_coordinator=True)
     writer.set_up_storage_writer(True)
@@ -127,6 +140,3 @@ def write_stream(
     (plan,) = writer.prepare_global_plan(plans)
     results = writer.write_data(planner.finish_plan(plan), planner).wait()
     writer.finish(metadata, [results])
-    entries = {path.name: file_entry(path) for path in partial.glob("*.distcp")}
-    finish_checkpoint(partial, final, info, entries)
-    return final

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from megatron_bio.config.errors import ConfigurationError
@@ -10,6 +11,16 @@ from megatron_bio.config.schema import FLAG
 FORMATS = ("megatron_bio", "hugging_face", "megatron_lm", "megatron_core", "nemo")
 WRITTEN_FORMATS = FORMATS[:-1]
 _PRECISIONS = ("fp32", "bf16", "fp16")
+_LAYOUT = MappingProxyType(
+    {
+        "tensor_parallel": "megatron_lm",
+        "pipeline_parallel": "megatron_lm",
+        "virtual_pipeline": "megatron_lm",
+        "megatron_checkpoint_version": "megatron_lm",
+        "vocabulary_multiple": "megatron_core",
+    }
+)
+"""Options of how a format lays out its files, with the only format that has them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +48,9 @@ class ConvertOptions:
     """Compute both checkpoints on the same tokens, layer by layer, and write nothing if they differ."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Number format of the stored weights; bf16 and fp16 round them and halve the size. megatron_bio always stores fp32."""
+    vocabulary_multiple: int = 128
+    """megatron_core: the vocabulary is padded to a multiple of this, --make-vocab-size-divisible-by times the tensor-parallel
+    size of the training that will load it."""
     approximate: bool = False
     """Write a model that the other format computes differently (bert with activation megatron) and print the
     difference, instead of refusing."""
@@ -45,13 +59,13 @@ class ConvertOptions:
     num_attention_heads: int | None = None
     """Attention heads of a checkpoint that does not say how many it has: a file of Megatron-LM without its arguments."""
     tensor_parallel: int = 1
-    """Tensor-parallel ranks to write for, to Megatron-LM and Megatron Core."""
+    """megatron_lm: tensor-parallel ranks to write for."""
     pipeline_parallel: int = 1
-    """Pipeline stages to write for, to Megatron-LM."""
+    """megatron_lm: pipeline stages to write for."""
     virtual_pipeline: int = 1
-    """Parts of the model that each pipeline stage holds (virtual stages), to Megatron-LM."""
+    """megatron_lm: parts of the model that each pipeline stage holds (virtual stages)."""
     megatron_checkpoint_version: Literal[0, 1, 2, 3] = 3
-    """Version of Megatron-LM's format to write: 0 for v1.0, 1 and 2 for those up to v2.4, 3 for v2.5 and on."""
+    """megatron_lm: version of the format to write: 0 for v1.0, 1 and 2 for those up to v2.4, 3 for v2.5 and on."""
     license: str | None = None
     """Licence of the weights for the model card, as the hub spells it (apache-2.0, cc-by-nc-4.0 …); without it the card says
     that it is not given."""
@@ -67,7 +81,7 @@ class ConvertOptions:
                 raise ConfigurationError(
                     f"--{flag}: expected one of {', '.join(filter(None, known))}; found {value!r}."
                 )
-        for name in ("tensor_parallel", "pipeline_parallel", "virtual_pipeline", "num_attention_heads"):
+        for name in ({*_LAYOUT, "num_attention_heads"} - {"megatron_checkpoint_version"}):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise ConfigurationError(f"--{name}: expected at least 1, found {value}.")
         self._refuse_layout_elsewhere()
@@ -79,15 +93,9 @@ class ConvertOptions:
 
     def _refuse_layout_elsewhere(self) -> None:
         """Refuse options of a layout for formats whose files do not depend on one."""
-        formats = {
-            "tensor_parallel": ("megatron_lm", "megatron_core"),
-            "pipeline_parallel": ("megatron_lm",),
-            "virtual_pipeline": ("megatron_lm",),
-            "megatron_checkpoint_version": ("megatron_lm",),
-        }
-        for name, known in formats.items():
+        for name, known in _LAYOUT.items():
             default = type(self).__dataclass_fields__[name].default
-            if getattr(self, name) != default and self.to_format not in known:
+            if getattr(self, name) != default and self.to_format != known:
                 raise ConfigurationError(
-                    f"--{name} belongs to --to {' or '.join(known)}; other formats are the same for every layout."
+                    f"--{name} belongs to --to {known}; files of other formats are the same for every layout."
                 )
