@@ -8,15 +8,16 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.distributed.checkpoint import DefaultLoadPlanner, DefaultSavePlanner, FileSystemWriter
+from torch.distributed.checkpoint import DefaultSavePlanner, FileSystemWriter
 from torch.distributed.checkpoint.filesystem import DEFAULT_SUFFIX, _StorageInfo
-from torch.distributed.checkpoint.metadata import Metadata
+from torch.distributed.checkpoint.metadata import ChunkStorageMetadata, Metadata, MetadataIndex
 from torch.distributed.checkpoint.planner import SavePlan, SavePlanner, WriteItem
 from torch.distributed.checkpoint.storage import WriteResult
+from torch.distributed.checkpoint.utils import _create_file_view
 from torch.futures import Future
 
 from megatron_bio.checkpoint.find import step_folder
-from megatron_bio.checkpoint.manifest import CheckpointError, file_entry, verify
+from megatron_bio.checkpoint.manifest import CheckpointError, file_entry, read_manifest, verify
 from megatron_bio.checkpoint.reader import RestrictedReader
 from megatron_bio.checkpoint.save import finish_checkpoint
 
@@ -29,6 +30,7 @@ class StoredTensors:
 
     def __init__(self, folder: Path, prefix: str) -> None:
         self._folder, self._prefix = folder, prefix
+        self._verified = False
 
     def described(self) -> dict[str, Tensor]:
         """Shapes and dtypes, on the meta device."""
@@ -42,30 +44,48 @@ class StoredTensors:
 
     def read(self, name: str) -> Tensor:
         """Return one tensor, joined from the pieces in which it was saved."""
-        reader = self._verified_reader
+        self._require_whole_files()
         stored = self._prefix + name
-        if stored not in self._metadata.state_dict_metadata:
+        entry = self._metadata.state_dict_metadata.get(stored)
+        if entry is None:
             raise CheckpointError(
                 f"{self._folder}: expected a tensor {stored}, which is not in it; it belongs to another model."
             )
-        entry = self._metadata.state_dict_metadata[stored]
+        if len(entry.chunks) == 1:
+            return self._piece(stored, entry.chunks[0])
         result = torch.empty(entry.size, dtype=entry.properties.dtype)
-        planner = DefaultLoadPlanner()
-        planner.set_up_planner({stored: result}, self._metadata, is_coordinator=True)
-        reader.set_up_storage_reader(self._metadata, is_coordinator=True)
-        (plan,) = planner.create_global_plan([reader.prepare_local_plan(planner.create_local_plan())])
-        reader.read_data(planner.finish_plan(plan), planner).wait()
+        for chunk in entry.chunks:
+            place = tuple(
+                slice(start, start + length) for start, length in zip(chunk.offsets, chunk.sizes, strict=True)
+            )
+            result[place] = self._piece(stored, chunk)
         return result
+
+    def _piece(self, stored: str, chunk: ChunkStorageMetadata) -> Tensor:
+        place = self._metadata.storage_data[MetadataIndex(stored, chunk.offsets)]
+        if place.relative_path not in read_manifest(self._folder):
+            raise CheckpointError(
+                f"{self._folder}: {stored} is in {place.relative_path}, which the manifest does not name."
+            )
+        with (self._folder / place.relative_path).open("rb") as stream:
+            part = _create_file_view(stream, place.offset, place.length)
+            piece: Tensor = torch.load(part, map_location="cpu", weights_only=True)
+        if piece.shape != chunk.sizes:
+            raise CheckpointError(
+                f"{self._folder}: a piece of {stored} has shape {list(piece.shape)}, expected {list(chunk.sizes)}."
+            )
+        return piece
 
     @cached_property
     def _metadata(self) -> Metadata:
         return RestrictedReader(self._folder).read_metadata()
 
-    @cached_property
-    def _verified_reader(self) -> RestrictedReader:
+    def _require_whole_files(self) -> None:
+        if self._verified:
+            return
         if problems := verify(self._folder):
             raise CheckpointError(f"{self._folder}: the checkpoint is damaged: {'; '.join(problems)}.")
-        return RestrictedReader(self._folder)
+        self._verified = True
 
 
 class _ReadWhenWritten(DefaultSavePlanner):
