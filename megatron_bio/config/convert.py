@@ -81,7 +81,7 @@ class ConvertOptions:
                 raise ConfigurationError(
                     f"--{flag}: expected one of {', '.join(filter(None, known))}; found {value!r}."
                 )
-        for name in ({*_LAYOUT, "num_attention_heads"} - {"megatron_checkpoint_version"}):
+        for name in {*_LAYOUT, "num_attention_heads"} - {"megatron_checkpoint_version"}:
             if (value := getattr(self, name)) is not None and value < 1:
                 raise ConfigurationError(f"--{name}: expected at least 1, found {value}.")
         self._refuse_layout_elsewhere()
