@@ -3,10 +3,11 @@
     python benchmarks/index.py
 
 makes token data of random sentences, about 12 in a document, and the same with one sequence for each document. Of these it builds,
-in turn, our GptDataset with the order of its first epoch and Megatron's GPTDataset for one epoch; and our packed BertDataset and
-Megatron's BERTMaskedWordPieceDataset, which makes whole epochs, here one. The clock of Megatron runs until its cache is written, as
-at a first start; ours is that of an index that is not kept. Then come the other parts of our start: splitting the documents and the
-fingerprint of the contents. Each is done several times, and the fastest counts.
+in turn, our GptDataset with the order of its first epoch and Megatron's GPTDataset for one epoch; and our BertDataset, with one
+sample in a row as Megatron has it and packed, and Megatron's BERTMaskedWordPieceDataset, which makes whole epochs, here one. The
+clock of Megatron runs until its cache is written, as at a first start; ours is that of an index that is not kept. Then come the
+other parts of our start: splitting the documents and the fingerprint of the contents. Each is done several times, and the fastest
+counts.
 """
 
 import argparse
@@ -61,8 +62,8 @@ def our_gpt(prefix: Path, sequence_length: int) -> None:
     GptDataset(source, np.arange(source.document_count), recipe).batch(np.arange(1))
 
 
-def our_bert(prefix: Path, sequence_length: int) -> None:
-    """The packed rows of all documents."""
+def our_bert(prefix: Path, sequence_length: int, packing: bool) -> None:
+    """The rows of all documents, packed or with one sample each as Megatron's."""
     source = IndexedReader(prefix)
     special = SpecialTokens(cls=2, sep=3, mask=4, pad=0)
     recipe = BertRecipe(
@@ -73,7 +74,7 @@ def our_bert(prefix: Path, sequence_length: int) -> None:
         ),
         short_sequence_probability=0.1,
         sentence_order="sop",
-        packing=True,
+        packing=packing,
         max_samples_per_row=16,
         seed=SEED,
     )
@@ -92,7 +93,7 @@ def compare(name: str, ours: Callable[[], Any], peer: Callable[[Path], Any], fol
     our_best = peer_best = float("inf")
     for number in range(times):
         our_best = min(our_best, seconds(ours))
-        cache = folder / f"{name}-cache-{number}"
+        cache = folder / f"cache-{number}"
         peer_best = min(peer_best, seconds(lambda cache=cache: peer(cache)))
         shutil.rmtree(cache)
     return f"{name}: ours {our_best:.3f} s, Megatron-core {peer_best:.3f} s; {peer_best / our_best:.1f} times as fast"
@@ -128,8 +129,12 @@ def main() -> None:
                 lambda: our_gpt(documents, length),
                 lambda cache: megatron_gpt(documents, length, False, cache),
             ),
-            "bert": (
-                lambda: our_bert(sentences, length),
+            "bert, one sample in a row": (
+                lambda: our_bert(sentences, length, packing=False),
+                lambda cache: megatron_bert(sentences, vocabulary, length, cache),
+            ),
+            "bert, packed": (
+                lambda: our_bert(sentences, length, packing=True),
                 lambda cache: megatron_bert(sentences, vocabulary, length, cache),
             ),
         }

@@ -66,7 +66,8 @@ struct Choice {
 class Packer {
   public:
     Packer(const Sentences& source, const PackingRules& rules)
-        : source_(source), rules_(rules), draws_(hash_words(rules.seed, rules.purpose)), limit_(rules.sequence_length - (rules.paired ? 3 : 2)), waiting_(rules.pool),
+        : source_(source), rules_(rules), draws_(hash_words(rules.seed, rules.purpose)),
+          is_single_(rules.pool == 1 && rules.most_samples == 1), limit_(rules.sequence_length - (rules.paired ? 3 : 2)), waiting_(rules.pool),
           having_(rules.sequence_length + 1, 0), finishing_(rules.sequence_length + 1, 0), widths_(rules.sequence_length / 64 + 1, 0) {}
 
     PackedRows run() {
@@ -100,6 +101,7 @@ class Packer {
 
     Choice best(int64_t room, uint64_t allowed) const {
         Choice found;
+        if (is_single_) return allowed ? Choice{0, waiting_[0].prefixes[waiting_[0].count - 1].width} : found;
         // What is left of a row may also stay empty.
         int64_t least = room < rules_.sequence_length ? room : std::numeric_limits<int64_t>::max();
         for (int64_t width = widest(room); width > 0 && room - width < least; width = widest(width - 1)) {
@@ -247,13 +249,14 @@ class Packer {
             is_finished = sentence == end;
         }
         document.count = prefix - document.prefixes.data();
+        present_ |= bit;
+        if (is_single_) return;
         for (int64_t i = 0; i < document.count; ++i) {
             const int32_t width = document.prefixes[i].width;
             having_[width] |= bit;
             widths_[width / 64] |= uint64_t{1} << width % 64;
         }
         if (is_finished) finishing_[prefix[-1].width] |= bit;
-        present_ |= bit;
     }
 
     int64_t target_tokens(Position start) const {
@@ -265,18 +268,20 @@ class Packer {
     void withdraw(int place) {
         const uint64_t others = ~(uint64_t{1} << place);
         const Waiting& document = waiting_[place];
+        present_ &= others;
+        if (is_single_) return;
         for (int64_t i = 0; i < document.count; ++i) {
             const int32_t width = document.prefixes[i].width;
             const uint64_t left = having_[width] &= others;
             widths_[width / 64] &= ~(static_cast<uint64_t>(left == 0) << width % 64);
         }
         finishing_[document.prefixes[document.count - 1].width] &= others;
-        present_ &= others;
     }
 
     Sentences source_;
     PackingRules rules_;
     uint64_t draws_;  // The words that all draws begin with.
+    bool is_single_;  // One document waits and a row takes one sample, always the longest: no sets are needed.
     int64_t limit_;
     std::vector<Waiting> waiting_;
     std::vector<uint64_t> having_, finishing_;  // By width: places with such a prefix; and those whose whole rest it is.

@@ -1,7 +1,7 @@
 """Datasets: from global sample indices to batches, as pure functions. A dataset holds no position; resuming needs none."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +16,13 @@ from megatron_bio.data.bert_rows import (
     pair_up,
     read_tokens,
 )
-from megatron_bio.data.bert_samples import BertSamples, build_bert_samples
+from megatron_bio.data.bert_samples import BertSamples
 from megatron_bio.data.compiled_rows import compiled_rows
 from megatron_bio.data.gpt_samples import GptRecipe as GptRecipe
 from megatron_bio.data.gpt_samples import GptSamples
 from megatron_bio.data.masking import Masking, mask_rows
 from megatron_bio.data.order import EMPTY_ROW, GlobalOrder
-from megatron_bio.data.packing import pack_rows
+from megatron_bio.data.packing import one_sample_per_row, pack_rows
 from megatron_bio.data.randomness import Purpose, hash_words
 from megatron_bio.data.sources import TokenSource
 
@@ -58,23 +58,15 @@ class BertRecipe:
     def samples(self, source: TokenSource, documents: NDArray[np.int64]) -> BertSamples:
         """Cut `documents` into samples and put these into rows."""
         text = source.sequence_lengths, source.document_indices, documents
-        paired = self.sentence_order != "none"
+        rules: dict[str, Any] = {
+            "sequence_length": self.sequence_length,
+            "paired": self.sentence_order != "none",
+            "short_sequence_probability": self.short_sequence_probability,
+            "seed": self.seed,
+        }
         if not self.packing:
-            return build_bert_samples(
-                *text,
-                sequence_length=self.sequence_length,
-                paired=paired,
-                short_sequence_probability=self.short_sequence_probability,
-                seed=self.seed,
-            )
-        return pack_rows(
-            *text,
-            sequence_length=self.sequence_length,
-            max_samples_per_row=self.max_samples_per_row,
-            paired=paired,
-            short_sequence_probability=self.short_sequence_probability,
-            seed=self.seed,
-        )
+            return one_sample_per_row(*text, **rules)
+        return pack_rows(*text, max_samples_per_row=self.max_samples_per_row, **rules)
 
 
 class BertDataset:

@@ -1,4 +1,4 @@
-"""Several samples in one row: documents are cut at sentence bounds so that rows become full and few documents are cut.
+"""Samples into rows: documents are cut at sentence bounds so that rows become full and few documents are cut.
 
 `_Packer` defines what `csrc/pack_rows.cpp` does faster, array for array. It reads the documents once and keeps `POOL` of
 them waiting; each has a cursor, and the texts from there to one of the next sentence bounds are the samples that it could
@@ -12,7 +12,7 @@ Legend of shapes: N samples, R rows, S sentences, D documents.
 import math
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,19 @@ SPLIT_COST = 24
 """Tokens that may stay empty rather than cutting a whole document."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Rules:
+    sequence_length: int
+    max_samples_per_row: int
+    paired: bool
+    short_sequence_probability: float
+    seed: int
+    pool: int = POOL
+    oldest_every: int = OLDEST_EVERY
+    split_again_cost: int = SPLIT_AGAIN_COST
+    split_cost: int = SPLIT_COST
+
+
 def pack_rows(
     sequence_lengths: NDArray[np.int32],
     document_indices: NDArray[np.int64],
@@ -46,38 +59,65 @@ def pack_rows(
 
     A sample is consecutive sentences of one document; with its special tokens (three for two sentences or more if `paired`,
     else two) it fits into the row. A sentence longer than a row is split. With short_sequence_probability a sample ends at
-    the first sentence that reaches a drawn length, as in `build_bert_samples`. No text is left out.
+    the first sentence that reaches a length drawn from 2 ... longest_text, so that the model also meets short texts (Devlin et
+    al. 2019). No text is left out.
 
     sequence_lengths: [S] tokens per sentence. document_indices: [D + 1] first sentence of each document, then S.
     documents: numbers of the chosen documents.
     """
-    if native.compiled is None:
-        packer = _Packer(
-            sequence_lengths,
-            document_indices,
-            sequence_length,
-            max_samples_per_row,
-            paired,
-            short_sequence_probability,
-            seed,
-        )
-        return packer.run(documents)
-    first_sequence, first_offset, lengths, sequences, first_sample, counts = native.compiled.pack_rows(
-        np.require(sequence_lengths, np.int32, ["C", "A"]),
-        np.require(document_indices, np.int64, ["C", "A"]),
-        np.require(documents, np.int64, ["C", "A"]),
+    rules = _Rules(
         sequence_length=sequence_length,
         max_samples_per_row=max_samples_per_row,
         paired=paired,
         short_sequence_probability=short_sequence_probability,
         seed=seed,
-        purpose=int(Purpose.TARGET_LENGTH),
-        pool=POOL,
-        oldest_every=OLDEST_EVERY,
-        split_again_cost=SPLIT_AGAIN_COST,
-        split_cost=SPLIT_COST,
     )
-    counts["positions"] = counts["rows"] * sequence_length
+    return _pack(sequence_lengths, document_indices, documents, rules)
+
+
+def one_sample_per_row(
+    sequence_lengths: NDArray[np.int32],
+    document_indices: NDArray[np.int64],
+    documents: NDArray[np.int64],
+    *,
+    sequence_length: int,
+    paired: bool,
+    short_sequence_probability: float,
+    seed: int,
+) -> BertSamples:
+    """Cut each of `documents` in turn into samples as long as a row holds, or as drawn; the rest of the row is padding.
+
+    What remains at the end of a document is a sample of its own. Otherwise as `pack_rows`.
+    """
+    # With one document waiting and room for one sample the longest that fits is always taken, whatever a cut costs.
+    rules = _Rules(
+        sequence_length=sequence_length,
+        max_samples_per_row=1,
+        paired=paired,
+        short_sequence_probability=short_sequence_probability,
+        seed=seed,
+        pool=1,
+    )
+    samples = _pack(sequence_lengths, document_indices, documents, rules)
+    return replace(samples, counts=replace(samples.counts, rows_at_most_samples=0))
+
+
+def _pack(
+    sequence_lengths: NDArray[np.int32],
+    document_indices: NDArray[np.int64],
+    documents: NDArray[np.int64],
+    rules: _Rules,
+) -> BertSamples:
+    if native.compiled is None:
+        return _Packer(sequence_lengths, document_indices, rules).run(documents)
+    first_sequence, first_offset, lengths, sequences, first_sample, counts = native.compiled.pack_rows(
+        np.require(sequence_lengths, np.int32, ["C", "A"]),
+        np.require(document_indices, np.int64, ["C", "A"]),
+        np.require(documents, np.int64, ["C", "A"]),
+        purpose=int(Purpose.TARGET_LENGTH),
+        **asdict(rules),
+    )
+    counts["positions"] = counts["rows"] * rules.sequence_length
     return BertSamples(first_sequence, first_offset, lengths, sequences, first_sample, BertCounts(**counts))
 
 
@@ -107,21 +147,10 @@ class _Waiting:
 
 
 class _Packer:
-    def __init__(
-        self,
-        lengths: NDArray[np.int32],
-        bounds: NDArray[np.int64],
-        sequence_length: int,
-        max_samples_per_row: int,
-        paired: bool,
-        short_probability: float,
-        seed: int,
-    ) -> None:
-        self._lengths, self._bounds = lengths, bounds
-        self._sequence_length, self._most = sequence_length, max_samples_per_row
-        self._special_of_several = 3 if paired else 2
-        self._limit = longest_text(sequence_length, paired)
-        self._short_probability, self._seed = short_probability, seed
+    def __init__(self, lengths: NDArray[np.int32], bounds: NDArray[np.int64], rules: _Rules) -> None:
+        self._lengths, self._bounds, self._rules = lengths, bounds, rules
+        self._special_of_several = 3 if rules.paired else 2
+        self._limit = longest_text(rules.sequence_length, rules.paired)
         self._pool: list[_Waiting] = []
         self._samples: list[tuple[int, int, int, int]] = []
         self._first_sample = [0]
@@ -151,16 +180,16 @@ class _Packer:
                 yield _Waiting(end, (start, 0))
 
     def _refill(self, incoming: Iterator[_Waiting]) -> bool:
-        while len(self._pool) < POOL and (document := next(incoming, None)):
+        while len(self._pool) < self._rules.pool and (document := next(incoming, None)):
             self._offer(document)
             self._pool.append(document)
         return bool(self._pool)
 
     def _fill(self, row: int, incoming: Iterator[_Waiting]) -> None:
         """Take samples until none fits or pays."""
-        room, taken = self._sequence_length, 0
-        candidates = self._pool[:1] if row % OLDEST_EVERY == 0 else self._pool
-        while (choice := self._best(room, candidates)) and taken < self._most:
+        room, taken = self._rules.sequence_length, 0
+        candidates = self._pool[:1] if row % self._rules.oldest_every == 0 else self._pool
+        while (choice := self._best(room, candidates)) and taken < self._rules.max_samples_per_row:
             document, index = choice
             room -= document.widths[index]
             self._take(document, document.prefixes[index], row)
@@ -168,20 +197,20 @@ class _Packer:
             self._refill(incoming)
             candidates = self._pool
         self._at_most_samples += choice is not None
-        self._real_positions += self._sequence_length - room
+        self._real_positions += self._rules.sequence_length - room
         self._first_sample.append(len(self._samples))
 
     def _best(self, room: int, candidates: list[_Waiting]) -> tuple[_Waiting, int] | None:
         """The sample of least cost that fits, if it is worth it; `candidates` are in the order of their waiting."""
         best, least = None, (0, 0)
-        empty_cost = room if room < self._sequence_length else math.inf
+        empty_cost = room if room < self._rules.sequence_length else math.inf
         for document in candidates:
             # Of one document the longest sample costs least: the last one alone may end it, for which there is no charge.
             index = bisect_right(document.widths, room) - 1
             if index < 0:
                 continue
             prefix, width = document.prefixes[index], document.widths[index]
-            charge = SPLIT_AGAIN_COST if document.rows else SPLIT_COST
+            charge = self._rules.split_again_cost if document.rows else self._rules.split_cost
             cost = room - width + (0 if prefix.rest[0] == document.end else charge), -width
             if cost[0] < empty_cost and (best is None or cost < least):
                 best, least = (document, index), cost
@@ -217,10 +246,10 @@ class _Packer:
             document.prefixes.append(_Prefix(tokens, last, (sentence, offset)))
 
     def _target_tokens(self, start: tuple[int, int]) -> int:
-        draw = uniform(self._seed, Purpose.TARGET_LENGTH, *start).item()
-        if draw >= self._short_probability:
+        draw = uniform(self._rules.seed, Purpose.TARGET_LENGTH, *start).item()
+        if draw >= self._rules.short_sequence_probability:
             return self._limit
-        return 2 + int(draw / self._short_probability * (self._limit - 1))
+        return 2 + int(draw / self._rules.short_sequence_probability * (self._limit - 1))
 
     def _with_text(self, sentence: int, end: int) -> int:
         while sentence < end and self._lengths[sentence] == 0:
@@ -243,5 +272,5 @@ class _Packer:
             rows_at_most_samples=self._at_most_samples,
             tokens=int(samples[2].sum()),
             real_positions=self._real_positions,
-            positions=rows * self._sequence_length,
+            positions=rows * self._rules.sequence_length,
         )

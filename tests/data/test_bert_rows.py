@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from megatron_bio.data.bert_rows import Layout, Pairs, Placement, SpecialTokens, lay_out, pair_up, read_tokens
-from megatron_bio.data.bert_samples import build_bert_samples
+from megatron_bio.data.packing import one_sample_per_row
 from megatron_bio.data.sources import CombinedReader
 
 SPECIAL = SpecialTokens(cls=2, sep=3, mask=4, pad=0)
@@ -12,7 +12,7 @@ SPECIAL = SpecialTokens(cls=2, sep=3, mask=4, pad=0)
 
 def samples_of(source, sequence_length: int = 32):
     documents = np.arange(len(source.document_indices) - 1)
-    return build_bert_samples(
+    return one_sample_per_row(
         source.sequence_lengths,
         source.document_indices,
         documents,

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from megatron_bio.data.bert_samples import BertSamples, build_bert_samples
+from megatron_bio import native
+from megatron_bio.data.bert_samples import BertSamples
+from megatron_bio.data.packing import one_sample_per_row
 from megatron_bio.data.randomness import Purpose, uniform
 
 
@@ -12,7 +14,7 @@ def build(
 ) -> BertSamples:
     if documents is None:
         documents = np.arange(len(source.document_indices) - 1)
-    return build_bert_samples(
+    return one_sample_per_row(
         source.sequence_lengths,
         source.document_indices,
         np.asarray(documents),
@@ -70,17 +72,26 @@ def test_long_sentences_are_split_and_their_rest_starts_the_next_sample(memory_s
 
 @pytest.mark.parametrize("short", [0.0, 0.1, 0.5, 1.0])
 @pytest.mark.parametrize("sequence_length", [8, 19, 64])
-def test_equal_to_the_loop_at_every_block_size(
-    memory_source, random_documents, monkeypatch: pytest.MonkeyPatch, short: float, sequence_length: int
+@pytest.mark.parametrize("way", ["compiled", "plain"])
+def test_equal_to_the_loop(
+    memory_source,
+    random_documents,
+    monkeypatch: pytest.MonkeyPatch,
+    short: float,
+    sequence_length: int,
+    way: str,
 ) -> None:
+    if way == "plain":
+        monkeypatch.setattr(native, "compiled", None)
+    elif native.compiled is None:
+        pytest.skip("nothing is compiled")
     source = memory_source(random_documents(200))
     documents = np.flatnonzero(np.arange(200) % 3 != 1)
     expected = loop(source, documents, sequence_length, short, seed=4)
-    for block in (1 << 20, 50, 1):
-        monkeypatch.setattr("megatron_bio.data.bert_samples._SEQUENCES_AT_ONCE", block)
-        samples = build(source, documents, sequence_length, short, seed=4)
-        assert spans(samples) == expected
-        assert samples.counts.samples == len(expected)
+    samples = build(source, documents, sequence_length, short, seed=4)
+    assert spans(samples) == expected
+    assert samples.counts.samples == len(expected)
+    assert samples.counts.rows_at_most_samples == 0
 
 
 def test_no_token_is_lost_repeated_or_moved(memory_source, random_documents) -> None:

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from megatron_bio.data import index_cache
-from megatron_bio.data.bert_samples import BertSamples, build_bert_samples
+from megatron_bio.data.bert_samples import BertSamples
 from megatron_bio.data.index_cache import LOCK, MANIFEST, cache_key, cached_samples
+from megatron_bio.data.packing import one_sample_per_row
 
 ARRAYS = ("first_sequence", "first_offset", "lengths", "sequences", "first_sample")
 DOCUMENTS = [[[1] * size for size in range(1 + number % 5, 30, 3)] for number in range(50)]
@@ -27,7 +28,7 @@ def source(memory_source):
 
 
 def build(source) -> BertSamples:
-    return build_bert_samples(
+    return one_sample_per_row(
         source.sequence_lengths,
         source.document_indices,
         np.arange(50),
@@ -68,7 +69,7 @@ def test_samples_of_no_documents_are_kept_too(tmp_path: Path, memory_source) -> 
     empty = memory_source([[], []])
 
     def none() -> BertSamples:
-        return build_bert_samples(
+        return one_sample_per_row(
             empty.sequence_lengths,
             empty.document_indices,
             np.arange(2),
@@ -323,6 +324,7 @@ sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 from pathlib import Path
 from megatron_bio.data import index_cache
 from megatron_bio.data.index_cache import cached_samples
+from megatron_bio.data.packing import one_sample_per_row
 from tests.data.conftest import MemorySource
 from tests.data.test_index_cache import DOCUMENTS, build, never, same
 source = MemorySource.of(DOCUMENTS)

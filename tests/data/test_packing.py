@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from megatron_bio import native
 from megatron_bio.data import packing
-from megatron_bio.data.bert_samples import BertSamples, build_bert_samples
+from megatron_bio.data.bert_samples import BertSamples
 
 WAYS = [
     "definition",
@@ -212,7 +212,7 @@ def test_short_samples_end_as_those_of_one_sample_in_a_row(way: str) -> None:
     lengths = np.full(4000, 1, dtype=np.int32)
     bounds = np.array([0, 4000])
     options = {"sequence_length": 23, "paired": True, "short_sequence_probability": 1.0, "seed": 5}
-    single = build_bert_samples(lengths, bounds, np.array([0]), **options)
+    single = packing.one_sample_per_row(lengths, bounds, np.array([0]), **options)
     packed = packing.pack_rows(lengths, bounds, np.array([0]), max_samples_per_row=1, **options)
     assert packed.lengths.tolist() == single.lengths.tolist()
 
