@@ -23,6 +23,9 @@ _LAYOUT = MappingProxyType(
 """Options of how a format lays out its files, with the only format that has them."""
 
 
+NewPositions = Literal["interpolate", "copy"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ConvertOptions:
     """A checkpoint in, a checkpoint of another format out."""
@@ -66,6 +69,13 @@ class ConvertOptions:
     """megatron_lm: parts of the model that each pipeline stage holds (virtual stages)."""
     megatron_checkpoint_version: Literal[0, 1, 2, 3] = 3
     """megatron_lm: version of the format to write: 0 for v1.0, 1 and 2 for those up to v2.4, 3 for v2.5 and on."""
+    new_tokenizer: Path | None = None
+    """Tokenizer with more tokens, for further training: it begins with all tokens of the old one, and each new one starts as
+    the mean of these."""
+    max_position_embeddings: int | None = None
+    """More positions than the model has, for further training on longer sequences; see --new_positions."""
+    new_positions: NewPositions | None = None
+    """Where more positions come from: all of them read between the old ones, or the old ones repeated behind each other."""
     license: str | None = None
     """Licence of the weights for the model card, as the hub spells it (apache-2.0, cc-by-nc-4.0 …); without it the card says
     that it is not given."""
@@ -85,6 +95,8 @@ class ConvertOptions:
             if (value := getattr(self, name)) is not None and value < 1:
                 raise ConfigurationError(f"--{name}: expected at least 1, found {value}.")
         self._refuse_layout_elsewhere()
+        if self.new_positions is not None and self.max_position_embeddings is None:
+            raise ConfigurationError("--new_positions: say how many with --max_position_embeddings N.")
         if self.approximate and not self.check:
             raise ConfigurationError(
                 "--approximate prints how far the export is from the checkpoint, which only the check can tell; "

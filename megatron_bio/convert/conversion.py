@@ -17,6 +17,7 @@ from megatron_bio.convert.errors import ConvertError
 from megatron_bio.convert.folder import MARKER, check_output, replaced_folder, write_errors
 from megatron_bio.convert.formats import FORMATS, Format, format_of
 from megatron_bio.convert.new_heads import with_new_heads
+from megatron_bio.convert.resize import with_new_sizes
 from megatron_bio.convert.sources import Checkpoint
 from megatron_bio.convert.stored_values import FiniteTensors
 from megatron_bio.convert.tokenizer_files import open_with_tokenizer
@@ -36,7 +37,8 @@ def convert(options: ConvertOptions) -> None:
     checkpoint = open_with_tokenizer(
         source, options.checkpoint, options.tokenizer, options.num_attention_heads
     )
-    checkpoint, new = with_new_heads(_finite(checkpoint), options.new_heads)
+    original, new = with_new_heads(_finite(checkpoint), options.new_heads)
+    checkpoint = with_new_sizes(original, options)
     assert checkpoint.tokenizer is not None
     tokenizer = Tokenizer.load(checkpoint.tokenizer)
     with replaced_folder(options.output) as folder:
@@ -46,12 +48,22 @@ def convert(options: ConvertOptions) -> None:
         written = target.open(folder, checkpoint.model.vocab_size)
         verdict = "not made: --check false."
         if options.check:
-            verdict = check(checkpoint, written, tokenizer)
+            verdict = _check(original, checkpoint, written, tokenizer)
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     print(_report(checkpoint, target, options, size))
     for note in [*checkpoint.facts.get("notes", ()), *filter(None, [new])]:
         print(f"Note: {note}")
     print(f"Check: {verdict}")
+
+
+def _check(original: Checkpoint, converted: Checkpoint, written: Checkpoint, tokenizer: Tokenizer) -> str:
+    """Compare what was written with what was read, by way of the original as ours if tokens or positions were added to it."""
+    if converted.model == original.model:
+        return check(original, written, tokenizer)
+    assert original.tokenizer is not None
+    as_read = check(original, replace(original, format="megatron_bio"), Tokenizer.load(original.tokenizer))
+    as_written = check(replace(converted, format="megatron_bio"), written, tokenizer)
+    return f"before the change of size {as_read} After it {as_written}"
 
 
 def _target(source: Format, options: ConvertOptions) -> Format:

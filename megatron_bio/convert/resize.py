@@ -8,20 +8,57 @@ section 5) does.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from megatron_bio.config.convert import ConvertOptions, NewPositions
 from megatron_bio.config.model import ModelConfig, padded_vocab_size
 from megatron_bio.convert.errors import ConvertError
 from megatron_bio.convert.sources import Checkpoint, TensorSource
-
-NewPositions = Literal["interpolate", "copy"]
+from megatron_bio.tokens.tokenizer import Tokenizer
 
 _OF_TOKENS = ("embeddings.word_embeddings.weight", "masked_lm_head.bias")
 _OF_POSITIONS = "embeddings.position_embeddings.weight"
+
+
+def with_new_sizes(checkpoint: Checkpoint, options: ConvertOptions) -> Checkpoint:
+    """Return the checkpoint with the tokenizer and the positions that were asked for; itself if there is nothing to do.
+
+    Raises `ConvertError` for a tokenizer whose first tokens are not those of the model's own.
+    """
+    old = checkpoint.model
+    assert checkpoint.tokenizer is not None and old.vocab_size is not None
+    tokens = old.vocab_size
+    if options.new_tokenizer is not None:
+        tokens = _extended(
+            checkpoint, Tokenizer.load(checkpoint.tokenizer), Tokenizer.load(options.new_tokenizer)
+        )
+        checkpoint = replace(checkpoint, tokenizer=options.new_tokenizer)
+    return resize(
+        checkpoint,
+        vocab_size=tokens,
+        max_position_embeddings=options.max_position_embeddings or old.max_position_embeddings,
+        new_positions=options.new_positions,
+    )
+
+
+def _extended(checkpoint: Checkpoint, old: Tokenizer, new: Tokenizer) -> int:
+    """Return the number of tokens of the new tokenizer."""
+    for number in range(old.vocab_size):
+        before, after = old.id_to_token(number), new.id_to_token(number)
+        if before != after:
+            raise ConvertError(
+                f"{new.name}: token {number} is {after!r}, but {before!r} for {checkpoint.path}, whose row it would take. A new "
+                f"tokenizer must begin with all {old.vocab_size} tokens of the old one, in their order; new ones come behind them."
+            )
+    if old.lowercase != new.lowercase:
+        raise ConvertError(
+            f"{new.name}: it {'lower-cases' if new.lowercase else 'keeps capitals'}, the model's tokenizer does not; its words "
+            f"would not be found again. Give one with the same casing."
+        )
+    return new.vocab_size
 
 
 def resize(

@@ -5,10 +5,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from megatron_bio.config.convert import ConvertOptions
 from megatron_bio.config.model import ModelConfig
+from megatron_bio.convert.conversion import convert
 from megatron_bio.convert.errors import ConvertError
+from megatron_bio.convert.formats import FORMATS
 from megatron_bio.convert.resize import resize
 from megatron_bio.convert.sources import Checkpoint
+from megatron_bio.tokens.tokenizer import Tokenizer
+from tests.convert.tiny_runs import Trained, wordpiece_folder
 
 WORDS, POSITIONS, BIAS = (
     "embeddings.word_embeddings.weight",
@@ -95,3 +100,30 @@ def test_nothing_to_do_keeps_the_moments() -> None:
 def test_what_cannot_be_is_refused(asked: dict, message: str) -> None:
     with pytest.raises(ConvertError, match=message):
         change(small(), **asked)
+
+
+def options(bert: Trained, output: Path, **changes) -> ConvertOptions:
+    return ConvertOptions(checkpoint=bert.run, output=output, to_format="megatron_bio", **changes)
+
+
+def test_a_model_is_prepared_for_more_tokens_and_longer_texts(
+    bert: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    larger = wordpiece_folder(tmp_path / "larger", size=303)
+    settings = {"new_tokenizer": larger, "max_position_embeddings": 96, "new_positions": "copy"}
+    convert(options(bert, tmp_path / "out", **settings))
+    assert "before the change of size" in capsys.readouterr().out
+    again = FORMATS["megatron_bio"].open(tmp_path / "out")
+    assert (again.model.vocab_size, again.model.max_position_embeddings) == (303, 96)
+    assert Tokenizer.load(again.tokenizer).fingerprint == Tokenizer.load(larger).fingerprint
+    assert again.training["tokenizer_fingerprint"] == Tokenizer.load(larger).fingerprint
+    before = bert.weights[WORDS][:203]
+    assert torch.equal(again.weights.read(WORDS)[:203], before)
+    assert torch.equal(again.weights.read(POSITIONS)[48:], bert.weights[POSITIONS])
+
+
+def test_a_tokenizer_with_other_first_tokens_is_refused(bert: Trained, tmp_path: Path) -> None:
+    other = wordpiece_folder(tmp_path / "other", size=303, lowercase=False)
+    with pytest.raises(ConvertError, match="must begin with all 203 tokens"):
+        convert(options(bert, tmp_path / "out", new_tokenizer=other))
+    assert not (tmp_path / "out").exists()
