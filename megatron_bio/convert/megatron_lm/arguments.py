@@ -99,7 +99,8 @@ def _activation(
     known: dict[str, Any], architecture: Literal["bert", "gpt"]
 ) -> Literal["gelu", "gelu_tanh", "megatron"]:
     """The fused kernel is the tanh form and works in the MLP alone; openai_gelu replaces the exact one in MLP and head."""
-    fused = known.get("bias_gelu_fusion", True)
+    # Version 1.0 has no fused kernel and computes the exact form; a file without any arguments is taken for a later one.
+    fused = known.get("bias_gelu_fusion", not known)
     if known.get("openai_gelu"):
         return "gelu_tanh"
     if fused:

@@ -7,7 +7,7 @@ precision has float32 copies of the parameters in the same order. Source: Megatr
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -34,6 +34,7 @@ class ShardState:
 
 
 NOTHING = ShardState({}, {})
+_Groups = tuple[list[tuple[int, str]], list[tuple[int, str]]]
 
 
 def numbered(chunks: Sequence[Mapping[str, Any]]) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
@@ -59,18 +60,28 @@ def _registered(names: Iterable[str]) -> list[str]:
 
 def read_state(optimizer: Any, chunks: Sequence[Mapping[str, LazyTensor]]) -> ShardState:
     """Return the state of a shard from its `optimizer` entry; `chunks` are the shard's tensors as the file has them."""
+    if (
+        isinstance(optimizer, list) and len(optimizer) == 1
+    ):  # newer versions chain optimizers; a dense model has one
+        optimizer = optimizer[0]
     if not isinstance(optimizer, dict):
-        return NOTHING
-    groups = numbered(chunks)
-    master = _master(optimizer.get(MASTER), groups, chunks)
-    inner = optimizer.get("optimizer", optimizer)
+        return (
+            replace(NOTHING, note="its optimizer state is of a kind that is not read")
+            if optimizer
+            else NOTHING
+        )
+    inner = optimizer.get("optimizer", optimizer.get("optimizer_state_dict", optimizer))
     state = inner.get("state") if isinstance(inner, dict) else None
+    groups, keys = _in_saved_order(inner, numbered(chunks))
+    master = _master(optimizer.get(MASTER, optimizer.get("fp32_from_fp16")), groups, chunks)
     if not isinstance(state, dict) or not state:
         return ShardState({}, master, "its optimizer state is of a kind that is not read")
     order = [*groups[0], *groups[1]]
+    if len(keys) != len(order):
+        return ShardState({}, master, f"its optimizer has {len(keys)} parameters, its model {len(order)}")
     moments: dict[str, dict[tuple[int, str], LazyTensor]] = {kind: {} for kind in KINDS}
-    for number, key in enumerate(order):
-        entry = state.get(number)
+    for saved, key in zip(keys, order, strict=True):
+        entry = state.get(saved)
         for kind in KINDS:
             value = entry.get(kind) if isinstance(entry, dict) else None
             if not isinstance(value, LazyTensor) or value.shape != chunks[key[0]][key[1]].shape:
@@ -81,8 +92,26 @@ def read_state(optimizer: Any, chunks: Sequence[Mapping[str, LazyTensor]]) -> Sh
     return ShardState(moments, master)
 
 
+def _in_saved_order(inner: Any, groups: _Groups) -> tuple[_Groups, list[Any]]:
+    """Return the groups in the order of the file and the keys of their parameters.
+
+    Newer versions make a group when they meet its first parameter, so that of a stage that begins with a norm is without weight
+    decay; old versions of torch count parameters by addresses.
+    """
+    saved = inner.get("param_groups") if isinstance(inner, dict) else None
+    if not isinstance(saved, list) or not all(
+        isinstance(group, dict) and isinstance(group.get("params"), list) for group in saved
+    ):
+        return groups, []
+    keys = [key for group in saved for key in group["params"]]
+    decay = saved[0].get("wd_mult", saved[0].get("weight_decay")) if saved else None
+    others = saved[1].get("wd_mult", saved[1].get("weight_decay")) if len(saved) > 1 else None
+    swapped = decay == 0 and others != 0
+    return ((groups[1], groups[0]) if swapped else groups), keys
+
+
 def _master(
-    groups: Any, names: tuple[list[tuple[int, str]], ...], chunks: Sequence[Mapping[str, LazyTensor]]
+    groups: Any, names: _Groups, chunks: Sequence[Mapping[str, LazyTensor]]
 ) -> dict[tuple[int, str], LazyTensor]:
     """Return the float32 weights by name, nothing unless there is one of the right shape for each parameter."""
     if not isinstance(groups, list | tuple) or not all(isinstance(group, list | tuple) for group in groups):
