@@ -61,6 +61,9 @@ class ConvertOptions:
     """Give a bert that has no masked-LM head a new one, drawn as training would, instead of refusing."""
     num_attention_heads: int | None = None
     """Attention heads of a checkpoint that does not say how many it has: a file of Megatron-LM without its arguments."""
+    activation: Literal["gelu", "gelu_tanh", "megatron"] | None = None
+    """Activation of such a checkpoint, as model.activation: megatron for BERT of v1.1 and on, gelu for v1.0 or with
+    --no-bias-gelu-fusion; gelu_tanh for GPT."""
     tensor_parallel: int = 1
     """megatron_lm: tensor-parallel ranks to write for."""
     pipeline_parallel: int = 1

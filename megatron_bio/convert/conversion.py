@@ -18,7 +18,7 @@ from megatron_bio.convert.folder import MARKER, check_output, replaced_folder, w
 from megatron_bio.convert.formats import FORMATS, Format, format_of
 from megatron_bio.convert.new_heads import with_new_heads
 from megatron_bio.convert.resize import with_new_sizes
-from megatron_bio.convert.sources import Checkpoint
+from megatron_bio.convert.sources import Checkpoint, Told
 from megatron_bio.convert.stored_values import FiniteTensors
 from megatron_bio.convert.tokenizer_files import open_with_tokenizer
 from megatron_bio.tokens.tokenizer import Tokenizer
@@ -34,9 +34,8 @@ def convert(options: ConvertOptions) -> None:
     _require_apart(options)
     source = format_of(options.checkpoint, options.from_format)
     target = _target(source, options)
-    checkpoint = open_with_tokenizer(
-        source, options.checkpoint, options.tokenizer, options.num_attention_heads
-    )
+    told = Told(num_attention_heads=options.num_attention_heads, activation=options.activation)
+    checkpoint = open_with_tokenizer(source, options.checkpoint, options.tokenizer, told)
     original, new = with_new_heads(_finite(checkpoint), options.new_heads)
     checkpoint = with_new_sizes(original, options)
     assert checkpoint.tokenizer is not None

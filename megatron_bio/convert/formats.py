@@ -9,7 +9,7 @@ from types import ModuleType
 
 from megatron_bio.config.convert import ConvertOptions
 from megatron_bio.convert.errors import ConvertError
-from megatron_bio.convert.sources import Checkpoint
+from megatron_bio.convert.sources import Checkpoint, Told
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,17 +37,20 @@ class Format:
         """Whether the file or folder is of this format, by its content."""
         return self.is_here and bool(self._module("open").recognises(path))
 
-    def open(self, path: Path, vocab_size: int | None = None, heads: int | None = None) -> Checkpoint:
-        """Open a checkpoint; `vocab_size`, the tokenizer's number of tokens, and `heads` are for formats that may not know it.
+    def open(self, path: Path, vocab_size: int | None = None, told: Told | None = None) -> Checkpoint:
+        """Open a checkpoint; `vocab_size`, the tokenizer's number of tokens, and `told` are for formats that may not know it.
 
-        Raises `ConvertError` for `heads` of a checkpoint that says itself how many it has.
+        Raises `ConvertError` for `told` of a checkpoint whose format always says it.
         """
-        given = {} if heads is None else {"num_attention_heads": heads}
-        if given and self.name != "megatron_lm":
+        told = told or Told()
+        if not told.anything:
+            checkpoint: Checkpoint = self._module("open").open_checkpoint(path, vocab_size)
+            return checkpoint
+        if self.name != "megatron_lm":
             raise ConvertError(
-                f"--num_attention_heads: a checkpoint of {self.title} says itself how many it has."
+                f"--num_attention_heads, --activation: a checkpoint of {self.title} says them itself."
             )
-        checkpoint: Checkpoint = self._module("open").open_checkpoint(path, vocab_size, **given)
+        checkpoint = self._module("open").open_checkpoint(path, vocab_size, told)
         return checkpoint
 
     def write(self, checkpoint: Checkpoint, folder: Path, options: ConvertOptions) -> None:

@@ -25,6 +25,19 @@ class TensorSource(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Told:
+    """What the user says of a checkpoint that does not say it itself."""
+
+    num_attention_heads: int | None = None
+    activation: str | None = None
+
+    @property
+    def anything(self) -> bool:
+        """Whether it says anything."""
+        return self != Told()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Checkpoint:
     """A checkpoint that was recognised and whose tensors can be read."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from megatron_bio.convert.formats import Format
-from megatron_bio.convert.sources import Checkpoint
+from megatron_bio.convert.sources import Checkpoint, Told
 from megatron_bio.tokens.tokenizer import Tokenizer
 from megatron_bio.tokens.tokenizer_files import TOKENIZER_FILES, read_json, read_tokenizer_files
 from megatron_bio.tokens.tokenizer_folder import write_tokenizer_folder
@@ -17,19 +17,19 @@ _CONFIG = "tokenizer_config.json"
 
 
 def open_with_tokenizer(
-    known: Format, path: Path, given: Path | None, heads: int | None = None
+    known: Format, path: Path, given: Path | None, told: Told | None = None
 ) -> Checkpoint:
     """Open a checkpoint with the tokenizer that belongs to it: `given`, the one that came with it, or the run's.
 
-    `heads` as in `Format.open`. Raises `TokenizerError` for one that is missing or does not fit.
+    `told` as in `Format.open`. Raises `TokenizerError` for one that is missing or does not fit.
     """
     size = Tokenizer.load(given).vocab_size if given else None
-    checkpoint = known.open(path, size, heads)
+    checkpoint = known.open(path, size, told)
     place = tokenizer_place(checkpoint.path, checkpoint.tokenizer, given)
     tokenizer = Tokenizer.load(place)
     if given is None and tokenizer.vocab_size != checkpoint.model.vocab_size:
         # The configuration may count rows of padding; the tokenizer that came with it tells.
-        checkpoint = known.open(path, tokenizer.vocab_size, heads)
+        checkpoint = known.open(path, tokenizer.vocab_size, told)
     require_trained_with(
         tokenizer,
         model=checkpoint.path,

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.config.model import ModelConfig
 from megatron_bio.convert.errors import ConvertError
+from megatron_bio.convert.sources import Told
 
 _ONLY: dict[str, tuple[Any, ...]] = {
     "position_embedding_type": ("learned_absolute",),
@@ -25,6 +26,10 @@ _ONLY: dict[str, tuple[Any, ...]] = {
     "apply_residual_connection_post_layernorm": (False,),
     "group_query_attention": (False,),
     "num_experts": (None,),
+    "qk_layernorm": (False,),
+    "add_position_embedding": (True,),
+    "decoder_first_pipeline_num_layers": (None,),
+    "decoder_last_pipeline_num_layers": (None,),
     "multi_latent_attention": (False,),
     "glu_activation": (None,),
 }
@@ -43,13 +48,11 @@ class Seen:
     order_head: bool
 
 
-def model_of(
-    path: Path, args: Namespace, seen: Seen, vocab_size: int, heads: int | None = None
-) -> ModelConfig:
+def model_of(path: Path, args: Namespace, seen: Seen, vocab_size: int, told: Told) -> ModelConfig:
     """Return the model that tensors and arguments describe.
 
-    `heads` is the user's word for a checkpoint without arguments. Raises `ConvertError` for one that ours cannot be, or whose
-    number of attention heads nothing tells.
+    `told` is the user's word for a checkpoint without arguments. Raises `ConvertError` for one that ours cannot be, or whose
+    number of attention heads or activation nothing tells.
     """
     known = vars(args)
     for name, values in _ONLY.items():
@@ -57,7 +60,7 @@ def model_of(
             raise ConvertError(
                 f"{path}: args.{name} is {known[name]!r}; possible is only {values[0]!r}, for our models compute nothing else."
             )
-    heads = known.get("num_attention_heads", heads)
+    heads = known.get("num_attention_heads", told.num_attention_heads)
     if not isinstance(heads, int) or heads < 1:
         raise ConvertError(
             f"{path}: nothing in it tells the number of attention heads. Give it with --num_attention_heads (BERT 345m has 16)."
@@ -88,22 +91,27 @@ def model_of(
             attention_dropout=known.get("attention_dropout", 0.1),
             layernorm_epsilon=known.get("norm_epsilon", known.get("layernorm_epsilon", 1e-5)),
             init_method_std=known.get("init_method_std", 0.02),
-            activation=_activation(known, seen.architecture),
+            activation=_activation(path, known, seen.architecture, told),
             order_head=seen.order_head or seen.architecture == "gpt",
         )
     except (ConfigurationError, TypeError) as error:
         raise ConvertError(f"{path}: its args describe no model of ours: {error}") from error
 
 
-def _activation(
-    known: dict[str, Any], architecture: Literal["bert", "gpt"]
-) -> Literal["gelu", "gelu_tanh", "megatron"]:
+def _activation(path: Path, known: dict[str, Any], architecture: Literal["bert", "gpt"], told: Told) -> str:
     """The fused kernel is the tanh form and works in the MLP alone; openai_gelu replaces the exact one in MLP and head."""
-    # Version 1.0 has no fused kernel and computes the exact form; a file without any arguments is taken for a later one.
-    fused = known.get("bias_gelu_fusion", not known)
+    if not known:
+        if told.activation is None:
+            usual = "megatron" if architecture == "bert" else "gelu_tanh"
+            raise ConvertError(
+                f"{path}: nothing in it tells the activation, and with a wrong one the model would be a little wrong. Give it "
+                f"with --activation: {usual} for the fused kernel of v1.1 and on, gelu for v1.0 and for --no-bias-gelu-fusion."
+            )
+        return told.activation
     if known.get("openai_gelu"):
         return "gelu_tanh"
-    if fused:
+    # Version 1.0 has no fused kernel and computes the exact form.
+    if known.get("bias_gelu_fusion", False):
         return "megatron" if architecture == "bert" else "gelu_tanh"
     return "gelu"
 

@@ -27,7 +27,7 @@ from megatron_bio.convert.megatron_lm.table import (
     megatron_table,
     without_missing_head,
 )
-from megatron_bio.convert.sources import Checkpoint, TensorSource
+from megatron_bio.convert.sources import Checkpoint, TensorSource, Told
 from megatron_bio.convert.table import AsOurs, Table, foreign_shapes
 from megatron_bio.convert.torch_file.open import open_torch_file
 from megatron_bio.convert.torch_file.tensors import LazyTensor
@@ -45,12 +45,13 @@ class _Shard:
     state: ShardState
 
 
-def open_checkpoint(path: Path, vocab_size: int | None, num_attention_heads: int | None = None) -> Checkpoint:
+def open_checkpoint(path: Path, vocab_size: int | None, told: Told | None = None) -> Checkpoint:
     """Open a folder or a file; rows of the vocabulary beyond `vocab_size` tokens are padding and left out.
 
-    Float32 copies of half-precision weights are read instead of these. A masked-LM head that the files do not have is missing
-    from `weights` and named in the facts; so are Adam's moments that are not read. Raises `ConvertError` for a model that ours
-    cannot be and for files that are missing, damaged or do not belong together.
+    `told` stands in for arguments that the files do not have. Float32 copies of half-precision weights are read instead of
+    these. A masked-LM head that the files do not have is missing from `weights` and named in the facts; so are Adam's moments
+    that are not read. Raises `ConvertError` for a model that ours cannot be and for files that are missing, damaged or do not
+    belong together.
     """
     files = find_shards(path)
     shards = {rank: _shard(file) for rank, file in files.items()}
@@ -62,7 +63,7 @@ def open_checkpoint(path: Path, vocab_size: int | None, num_attention_heads: int
     parts = _parts(shards, stages, lambda shard, chunk: shard.chunks[chunk])
     seen, rows = _seen(path, parts)
     tokens = _tokens(path, args, rows, tensor, vocab_size)
-    model = model_of(path, args, seen, tokens, num_attention_heads)
+    model = model_of(path, args, seen, tokens, told or Told())
     cut = Cut(tensor, model.num_attention_heads, order_of(version))
     joined = JoinedRanks(path, parts, cut)
     found = joined.described()

@@ -9,6 +9,7 @@ import torch
 
 from megatron_bio.convert.errors import ConvertError
 from megatron_bio.convert.megatron_lm.open import open_checkpoint, recognises
+from megatron_bio.convert.sources import Told
 from tests.convert.megatron_lm.checkpoints import VOCABULARY, read_everything, tiny, written
 
 SHARD = "model_optim_rng.pt"
@@ -102,10 +103,13 @@ def test_one_file_without_arguments_needs_the_heads(tmp_path: Path, whole: bool)
     file = tmp_path / "MegatronBERT.pt"
     torch.save({"total_iters": 9, "model": content["model"]} if whole else content["model"], file)
     assert recognises(file)
-    require_same(file, checkpoint, num_attention_heads=4)
-    assert open_checkpoint(file, VOCABULARY, num_attention_heads=4).step == (9 if whole else 0)
+    told = Told(num_attention_heads=4, activation="megatron")
+    require_same(file, checkpoint, told=told)
+    assert open_checkpoint(file, VOCABULARY, told).step == (9 if whole else 0)
     with pytest.raises(ConvertError, match="--num_attention_heads"):
         open_checkpoint(file, VOCABULARY)
+    with pytest.raises(ConvertError, match="--activation: megatron for the fused kernel"):
+        open_checkpoint(file, VOCABULARY, Told(num_attention_heads=4))
 
 
 def test_without_token_types_they_are_zero(tmp_path: Path) -> None:
