@@ -42,15 +42,12 @@ class Format:
 
         Raises `ConvertError` for `told` of a checkpoint whose format always says it.
         """
-        told = told or Told()
-        if not told.anything:
-            checkpoint: Checkpoint = self._module("open").open_checkpoint(path, vocab_size)
-            return checkpoint
-        if self.name != "megatron_lm":
+        words = (told,) if told and told.anything else ()
+        if words and self.name != "megatron_lm":
             raise ConvertError(
                 f"--num_attention_heads, --activation: a checkpoint of {self.title} says them itself."
             )
-        checkpoint = self._module("open").open_checkpoint(path, vocab_size, told)
+        checkpoint: Checkpoint = self._module("open").open_checkpoint(path, vocab_size, *words)
         return checkpoint
 
     def write(self, checkpoint: Checkpoint, folder: Path, options: ConvertOptions) -> None:

@@ -21,6 +21,7 @@ from megatron_bio.convert.megatron_lm.moments import KINDS, OneKind, written_sta
 from megatron_bio.convert.megatron_lm.names import LAYER, SECOND_EMBEDDING, nested, old_name
 from megatron_bio.convert.megatron_lm.query_key_value import order_of
 from megatron_bio.convert.megatron_lm.ranks import Cut
+from megatron_bio.convert.megatron_lm.schedule import schedule_state
 from megatron_bio.convert.megatron_lm.table import WORD_EMBEDDINGS, megatron_table
 from megatron_bio.convert.sources import Checkpoint, TensorSource
 from megatron_bio.convert.stored_values import RoundedTensors
@@ -159,6 +160,8 @@ def _shard(
         content["optimizer"] = written_state(
             {kind: held(source) for kind, source in moments.items()}, master, settings
         )
+        if schedule := schedule_state(checkpoint.training):
+            content["opt_param_scheduler"] = schedule
     return content
 
 

@@ -1,12 +1,14 @@
 """Files as others wrote them: names of all times, no arguments, one file, and what is wrong with them."""
 
 from argparse import Namespace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from megatron_bio.config.training import OptimizerConfig
 from megatron_bio.convert.errors import ConvertError
 from megatron_bio.convert.megatron_lm.open import open_checkpoint, recognises
 from megatron_bio.convert.sources import Told
@@ -240,3 +242,14 @@ def test_arguments_are_plain_and_say_the_layout(tmp_path: Path) -> None:
     args = content["args"]
     assert (args.tensor_model_parallel_size, args.pipeline_model_parallel_size) == (2, 2)
     assert args.padded_vocab_size == 256 and content["iteration"] == 700
+
+
+def test_the_schedule_goes_along_where_the_run_is_known(tmp_path: Path) -> None:
+    run = {"optimizer": asdict(OptimizerConfig(lr=2e-4, warmup_steps=10)), "training": {}}
+    run["training"] = {"train_steps": 1000, "global_batch_size": 64}
+    checkpoint = tiny("gpt")
+    checkpoint = replace(checkpoint, training={"samples": 44_800, "config": run})
+    state = load(written(checkpoint, tmp_path / "theirs"))["opt_param_scheduler"]
+    assert (state["max_lr"], state["lr_warmup_steps"], state["lr_decay_steps"]) == (2e-4, 640, 64_000)
+    assert (state["num_steps"], state["lr_decay_style"]) == (44_800, "linear")
+    assert "opt_param_scheduler" not in load(written(tiny("gpt"), tmp_path / "unknown"))
