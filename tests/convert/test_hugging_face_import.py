@@ -56,7 +56,8 @@ SAVED = (
 def saved_model(saved: Saved, folder: Path, **how: Any):
     """Save a random model as transformers does, with its tokenizer."""
     torch.manual_seed(3)
-    model = getattr(transformers, saved.name)(getattr(transformers, saved.config)(**saved.settings)).eval()
+    config = getattr(transformers, saved.config)(**saved.settings, attn_implementation="eager")
+    model = getattr(transformers, saved.name)(config).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter), alpha=0.1)

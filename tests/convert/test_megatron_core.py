@@ -63,7 +63,11 @@ def write(
         step=12,
     )
     folder.mkdir(exist_ok=True)
-    write_checkpoint(checkpoint, folder, ConvertOptions(checkpoint=folder, output=folder, **options))
+    write_checkpoint(
+        checkpoint,
+        folder,
+        ConvertOptions(to_format="megatron_core", checkpoint=folder, output=folder, **options),
+    )
     return weights | kept if moments else weights
 
 

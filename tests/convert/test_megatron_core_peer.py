@@ -109,7 +109,9 @@ def test_megatron_core_loads_what_we_write(pool: Pool, tmp_path: Path, config: M
     checkpoint = Checkpoint(
         format="megatron_bio", path=tmp_path, model=config, weights=Tensors(weights), step=12
     )
-    write_checkpoint(checkpoint, tmp_path, ConvertOptions(checkpoint=tmp_path, output=tmp_path))
+    write_checkpoint(
+        checkpoint, tmp_path, ConvertOptions(to_format="megatron_core", checkpoint=tmp_path, output=tmp_path)
+    )
     results = pool.run(case.loaded, tp, config, tmp_path / "iter_0000012", tp, 256)
     with torch.no_grad():
         ours = our_outputs(model, *batch(config))

@@ -91,7 +91,9 @@ def exported(trained: Trained) -> Path:
 
 def gpt2(trained: Trained) -> transformers.GPT2LMHeadModel:
     with quiet(transformers):
-        return transformers.GPT2LMHeadModel.from_pretrained(exported(trained), local_files_only=True).eval()
+        return transformers.GPT2LMHeadModel.from_pretrained(
+            exported(trained), local_files_only=True, attn_implementation="eager"
+        ).eval()
 
 
 @pytest.fixture(scope="session")

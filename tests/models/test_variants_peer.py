@@ -216,6 +216,7 @@ def test_gpt2_that_scales_attention_by_layer(pool: Pool) -> None:
         n_head=HEADS,
         n_positions=LENGTH,
         scale_attn_by_inverse_layer_idx=True,
+        attn_implementation="eager",
     )
     peer = randomised(transformers.GPT2LMHeadModel(config))
     tokens, real, _ = batch()

@@ -96,7 +96,10 @@ def _empty_model(transformers: ModuleType, path: Path, model: ModelConfig, headl
     """Build the class that has the parts that the files have, without values."""
     name = class_name(model)
     with quiet(transformers):
-        config = transformers.AutoConfig.from_pretrained(path, local_files_only=True)
+        # The plain form: transformers 4 leaves scale_attn_by_inverse_layer_idx out of the others.
+        config = transformers.AutoConfig.from_pretrained(
+            path, local_files_only=True, attn_implementation="eager"
+        )
         with parameters_on_meta():
             if headless:
                 bare = name.replace("ForMaskedLM", "Model").replace("ForPreTraining", "Model")
