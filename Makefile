@@ -36,10 +36,10 @@ check: $(VENV)/installed-dev
 	$(BIN)/mypy
 
 test: check
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup -m "not slow and not gpu"
 
 test-all: check
-	$(BIN)/python -m pytest -m "not gpu"
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup -m "not gpu"
 
 clean:
 	rm -rf build runs .pytest_cache .mypy_cache .ruff_cache

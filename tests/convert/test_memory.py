@@ -9,6 +9,7 @@ import pytest
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "convert_memory.py"
 
 
+@pytest.mark.slow
 def test_memory_grows_by_a_part_of_the_model_only(tmp_path: Path) -> None:
     """170 MB there and back: the largest tensor is 5 MB, the fused matrices of a layer with their parts 20 MB."""
     pytest.importorskip("transformers", reason="transformers is not installed (extra 'hf')")
