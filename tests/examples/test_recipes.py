@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from megatron_bio.config.command_line import parse_options
+from megatron_bio.config.convert import ConvertOptions
 from megatron_bio.config.model import PRESETS
 from megatron_bio.config.parser import Program
 from megatron_bio.config.pretrain import PretrainConfig
@@ -199,12 +200,17 @@ def test_lengths() -> None:
 
 
 @pytest.mark.parametrize("path", [path for path in MODELS if "continued" in path.name], ids=name)
-def test_a_continued_recipe_starts_from_what_its_other_command_makes(path: Path) -> None:
-    *own, general = [command.config for command in commands(path)]
-    assert own[0].training.initial_checkpoint == general.training.output
-    assert own[0].training.output != general.training.output
-    assert (own[0].model, own[0].data.tokenizer) == (general.model, general.data.tokenizer)
-    assert own[0].data.prefixes != general.data.prefixes
+def test_a_continued_recipe_starts_from_what_its_conversion_makes(path: Path) -> None:
+    lines = [line[1:].strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    whole = "\n".join(lines).replace("\\\n", " ").splitlines()
+    (conversion,) = [shlex.split(line) for line in whole if line.startswith("megatron-bio convert ")]
+    program = Program(name="megatron-bio convert", description="")
+    options = parse_options(ConvertOptions, conversion[2:], program)
+    config = commands(path)[0].config
+    assert str(options.output) == config.training.initial_checkpoint != config.training.output
+    assert (options.to_format, str(options.tokenizer)) == ("megatron_bio", config.data.tokenizer)
+    assert options.activation in (None, config.model.activation)
+    assert options.num_attention_heads in (None, config.model.num_attention_heads)
 
 
 def test_no_two_recipes_write_to_one_folder() -> None:
