@@ -15,6 +15,7 @@ from torch import Tensor
 
 from megatron_bio.convert.megatron_lm.names import SECOND_EMBEDDING
 from megatron_bio.convert.sources import TensorSource
+from megatron_bio.convert.torch_file.stream import Later
 from megatron_bio.convert.torch_file.tensors import LazyTensor
 
 KINDS = ("exp_avg", "exp_avg_sq")
@@ -165,8 +166,8 @@ class OneKind(TensorSource):
 
 
 def written_state(
-    moments: Mapping[str, Sequence[Mapping[str, Tensor]]],
-    master: Sequence[Mapping[str, Tensor]] | None,
+    moments: Mapping[str, Sequence[Mapping[str, Later]]],
+    master: Sequence[Mapping[str, Later]] | None,
     settings: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return a shard's `optimizer` entry: that of half precision if there are float32 `master` weights, else of float32."""

@@ -1,10 +1,6 @@
-"""A checkpoint of any format as a folder that Megatron-LM loads: one file for each tensor-parallel rank and pipeline stage.
+"""A checkpoint of any format as a folder that Megatron-LM loads: one file for each tensor-parallel rank and pipeline stage."""
 
-In memory is the content of one file and one whole tensor.
-"""
-
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +23,7 @@ from megatron_bio.convert.sources import Checkpoint, TensorSource
 from megatron_bio.convert.stored_values import RoundedTensors
 from megatron_bio.convert.table import AsForeign
 from megatron_bio.convert.tokenizer_files import longest_sequence
+from megatron_bio.convert.torch_file.stream import Later, write_torch_file
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _ENCODER = "language_model.encoder."
@@ -90,7 +87,9 @@ def write_checkpoint(checkpoint: Checkpoint, folder: Path, options: ConvertOptio
         for rank in range(options.tensor_parallel):
             file = place / rank_folder(rank, stage, layout.stages) / SHARD
             file.parent.mkdir(parents=True)
-            _save(file, content | _shard(layout, stage, cut, rank, weights, moments, options, checkpoint))
+            write_torch_file(
+                file, content | _shard(layout, stage, cut, rank, weights, moments, options, checkpoint)
+            )
     (folder / TRACKER).write_text(str(checkpoint.step) if checkpoint.step else "release", encoding="utf-8")
 
 
@@ -137,11 +136,11 @@ def _shard(
     dtype = _DTYPES[options.precision]
     chunks = [stage + number * layout.stages for number in range(layout.virtual)]
 
-    def held(source: TensorSource) -> list[dict[str, Tensor]]:
+    def held(source: TensorSource) -> list[dict[str, Later]]:
         described = source.described()
         return [
             {
-                name: cut.part(whole, source.read(whole), rank)
+                name: Later(cut.part(whole, described[whole], rank), _reading(source, whole, cut, rank))
                 for whole, name in layout.names(described, chunk)
             }
             for chunk in chunks
@@ -177,8 +176,5 @@ def _adam(checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
-def _save(file: Path, content: dict[str, Any]) -> None:
-    with file.open("wb") as opened:
-        torch.save(content, opened)
-        opened.flush()
-        os.fsync(opened.fileno())
+def _reading(source: TensorSource, name: str, cut: Cut, rank: int) -> Callable[[], Tensor]:
+    return lambda: cut.part(name, source.read(name), rank)
