@@ -142,7 +142,7 @@ def test_damage_is_seen_in_every_format(pack: Callable[[bytes], bytes], tmp_path
     packed[30_000] ^= 0xFF
     path = tmp_path / "bad"
     path.write_bytes(packed if pack is not PACKERS[3] else b"\x28\xb5\x2f\xfd" + os.urandom(50_000))
-    story = r"bad: expected valid compressed data, found damage between bytes 0"
+    story = r"bad: expected valid compressed data, found damage somewhere before byte [1-9]"
     with DecompressedFile(path) as stream, pytest.raises(CorpusError, match=story):
         stream.read()
 
@@ -155,7 +155,7 @@ def test_a_wrong_checksum_costs_no_content(pack: Callable[[bytes], bytes], size:
     packed[-5 if pack is gzip.compress else -1] ^= 1
     path = tmp_path / "bad"
     path.write_bytes(packed)
-    assert_read_up_to(path, content, "found damage between bytes .*checksum")
+    assert_read_up_to(path, content, f"found damage somewhere before byte {len(packed):,} .*checksum")
 
 
 def assert_read_up_to(path: Path, content: bytes, story: str) -> None:
