@@ -97,6 +97,17 @@ def test_reads_any_compression_by_content(pack: Callable[[bytes], bytes], tmp_pa
     ]
 
 
+def test_a_key_given_twice_is_refused_and_deeper_down_none_of_our_business(tmp_path: Path) -> None:
+    path = tmp_path / "twice"
+    path.write_bytes(
+        b'{"text": "one", "meta": {"a": 1, "a": 2}}\n{"text": "one", "id": "a", "text": "two"}\n'
+    )
+    documents = read_documents([path])
+    assert next(documents).meta == {"a": 2}
+    with pytest.raises(CorpusError, match="line 2: expected every key once, found 'text' twice"):
+        next(documents)
+
+
 @pytest.mark.parametrize("pack", PACKERS[1:])
 def test_large_members_and_zero_padding(pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
     content = os.urandom(300_000)

@@ -250,6 +250,10 @@ def test_a_damaged_file_is_mended_and_the_run_goes_on(
         ("﻿".encode("utf-16"), r"line 1: expected UTF-8"),
         (b'{"text": "mice"}\n{"text": "mi', r"line 2: expected one complete JSON object"),
         (b"[1]\n", r"line 1: expected a JSON object"),
+        (
+            b'{"text": "mice", "id": "a", "text": "men"}\n',
+            r"line 1: expected every key once, found 'text' twice",
+        ),
         (b" \n\n", r"found no content"),
         (b"", r"found no content"),
         (b'{"text": "\\ud800"}\n', r"line 1: expected Unicode text"),
