@@ -199,10 +199,10 @@ def test_a_corpus(options: PreprocessOptions, tmp_path: Path) -> None:
 
 def test_the_same_file_by_two_names(options: PreprocessOptions, tmp_path: Path) -> None:
     (tmp_path / "link.jsonl").symlink_to(options.inputs[0])
-    with pytest.raises(PreprocessError, match="which are the same file"):
+    with pytest.raises(CorpusError, match="which are the same file"):
         preprocess(replace(options, inputs=[*options.inputs, str(tmp_path / "link.jsonl")]))
     (tmp_path / "hard.jsonl").hardlink_to(options.inputs[0])
-    with pytest.raises(PreprocessError, match="which are the same file"):
+    with pytest.raises(CorpusError, match="which are the same file"):
         preprocess(replace(options, inputs=[*options.inputs, str(tmp_path / "hard.jsonl")]))
     preprocess(replace(options, inputs=[*options.inputs, str(tmp_path / "documents.jsonl")]))
     assert manifest(options.output).documents == 100
