@@ -1,6 +1,7 @@
 """From a configuration to the training and validation datasets, with a report of what they hold."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from megatron_bio.data.index_cache import cache_key, cached_samples
 from megatron_bio.data.masking import Masking
 from megatron_bio.data.sources import TokenSource, combine, content_fingerprint
 from megatron_bio.data.split import SPLIT_NAMES, Split, split_documents
-from megatron_bio.tokens.indexed import IndexedReader
+from megatron_bio.tokens.indexed import IndexedReader, data_path
 from megatron_bio.tokens.sidecar import Sidecar, check_tokenizer
 from megatron_bio.tokens.tokenizer import Tokenizer
 
@@ -68,6 +69,7 @@ def build_datasets(
     """
     recipe = _bert_recipe(config, tokenizer) if architecture == "bert" else _gpt_recipe(config, tokenizer)
     readers = [_open(prefix, architecture, tokenizer) for prefix in config.prefixes]
+    _check_different(config.prefixes)
     report: dict[str, Any] = {
         "prefixes": {
             prefix: {
@@ -236,6 +238,19 @@ def _open(prefix: str, architecture: Architecture, tokenizer: Tokenizer) -> tupl
             f"`megatron-bio preprocess --split_sentences false`, which also ends each document with a token of its own."
         )
     return reader, checked
+
+
+def _check_different(prefixes: Sequence[str]) -> None:
+    """Refuse what the configuration cannot see: the same files under two names, by links of any kind."""
+    seen: dict[tuple[int, int], str] = {}
+    for prefix in prefixes:
+        status = data_path(Path(prefix)).stat()
+        other = seen.setdefault((status.st_dev, status.st_ino), prefix)
+        if other != prefix:
+            raise DataError(
+                f"data.prefixes: {other} and {prefix} are the same files; their documents could be in train and validation at "
+                f"once. Give one of them."
+            )
 
 
 def _dataset(

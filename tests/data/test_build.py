@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -191,6 +192,18 @@ def test_several_prefixes_are_one_corpus(tmp_path: Path) -> None:
     assert first["fingerprint"] == second["fingerprint"]
     assert first["train"] == second["train"]
     assert np.array_equal(together.batch(np.arange(50)).tokens, alone.batch(np.arange(50)).tokens)
+
+
+@pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
+@pytest.mark.parametrize("weights", [None, [1.0, 1.0]])
+def test_the_same_files_by_two_names_are_refused(
+    tmp_path: Path, link: Callable[[Path, Path], None], weights: list[float] | None
+) -> None:
+    first = write(tmp_path / "a", sentences(20), wordpiece(), "sentences")
+    for suffix in (".bin", ".idx", ".json"):
+        link(tmp_path / f"b{suffix}", tmp_path / f"a{suffix}")
+    with pytest.raises(DataError, match=r"a and .*b are the same files; their documents could be in train"):
+        build_datasets(config(first, str(tmp_path / "b"), weights=weights), "bert", wordpiece())
 
 
 def test_without_a_validation_fraction_there_is_none(tmp_path: Path) -> None:
