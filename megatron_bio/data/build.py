@@ -21,7 +21,7 @@ from megatron_bio.data.masking import Masking
 from megatron_bio.data.sources import TokenSource, combine, content_fingerprint
 from megatron_bio.data.split import SPLIT_NAMES, Split, split_documents
 from megatron_bio.tokens.indexed import IndexedReader, data_path
-from megatron_bio.tokens.sidecar import Sidecar, check_tokenizer
+from megatron_bio.tokens.sidecar import Sidecar, check_tokenizer, sidecar_path
 from megatron_bio.tokens.tokenizer import Tokenizer
 
 Architecture = Literal["bert", "gpt"]
@@ -111,7 +111,7 @@ def build_datasets(
     origins = [origin for corpus in corpora for origin in corpus.origins]
     if origins:
         report["index_cache"] = "; ".join(origins)
-    if isinstance(recipe, BertRecipe) and recipe.packing and native.compiled is None:
+    if isinstance(recipe, BertRecipe) and native.compiled is None:
         report["packing"] = native.NOTICE
     return train, validation, report
 
@@ -226,9 +226,14 @@ def _open(prefix: str, architecture: Architecture, tokenizer: Tokenizer) -> tupl
     sidecar = Sidecar.read(Path(prefix))
     alone = len(reader) == reader.document_count
     if architecture == "bert" and (sidecar.kind == "documents" if sidecar else alone):
+        unsure = (
+            ""
+            if sidecar
+            else f"; documents of one sentence each look the same without {sidecar_path(Path(prefix)).name}"
+        )
         raise DataError(
             f"data.prefixes: model.architecture bert needs one sequence per sentence, but {prefix} holds one per document "
-            f"({len(reader)} sequences, {reader.document_count} documents). Make it again with "
+            f"({len(reader)} sequences, {reader.document_count} documents{unsure}). Make it again with "
             f"`megatron-bio preprocess --split_sentences true`."
         )
     if architecture == "gpt" and sidecar and sidecar.kind == "sentences":
