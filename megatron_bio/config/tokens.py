@@ -9,6 +9,7 @@ from megatron_bio.config.errors import ConfigurationError
 
 SMALLEST_VOCABULARY = {"wordpiece": 16, "bpe": 257}
 LARGEST_VOCABULARY = 1_000_000
+USUAL_ALPHABET = 1000
 USUAL_SIZE = {"wordpiece": 30_000, "bpe": 28_896}
 MOST_WORKERS = 512
 TOKEN_SUFFIXES = (".bin", ".idx", ".json")
@@ -47,7 +48,7 @@ class TrainVocabularyOptions:
     """wordpiece: lower-case the text and strip its accents."""
     minimum_frequency: int = 2
     """Two pieces that stand together less often than this are not joined to a new one."""
-    alphabet: int = 1000
+    alphabet: int = USUAL_ALPHABET
     """wordpiece: characters to keep, the most frequent ones; a word with any other becomes [UNK]."""
     unused: int = 0
     """wordpiece: tokens [unused0], [unused1], … after the special ones, to be given a meaning later; they are part of
@@ -107,6 +108,10 @@ class TrainVocabularyOptions:
         if self.unused:
             raise ConfigurationError(
                 f"--unused {self.unused}: only WordPiece vocabularies have such tokens. Leave --unused or --type bpe out."
+            )
+        if self.alphabet != USUAL_ALPHABET:
+            raise ConfigurationError(
+                f"--alphabet {self.alphabet}: the alphabet of byte-level bpe is the 256 bytes. Leave --alphabet or --type bpe out."
             )
 
     def _check_sample(self) -> None:

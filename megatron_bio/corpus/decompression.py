@@ -244,10 +244,10 @@ class DecompressedFile(io.RawIOBase):
         )
 
     def _corrupt(self, detail: str) -> DamagedFileError:
-        start = max(0, self.compressed_position - CHUNK_BYTES)
+        # A checksum is the first to tell of most flipped bits, and says nothing of where they are.
         return DamagedFileError(
             self._path,
             "damaged compression",
-            f"expected valid compressed data, found damage between bytes {start:,} and {self.compressed_position:,} "
+            f"expected valid compressed data, found damage somewhere before byte {self.compressed_position:,} "
             f"of the file ({detail}). Download it again and compare its checksum.",
         )

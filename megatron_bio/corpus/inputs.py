@@ -48,3 +48,16 @@ def check_distinct_names(paths: Sequence[Path], remedy: str) -> None:
                 f"{path}: expected a name of its own, because ids of documents are made from it, found the name of "
                 f"{other}. {remedy}."
             )
+
+
+def check_different_files(paths: Sequence[Path]) -> None:
+    """Raises CorpusError when two paths lead to one file, by links of any kind, whose documents would count twice."""
+    seen: dict[tuple[int, int], Path] = {}
+    for path in paths:
+        status = path.stat()  # of the file that a link points to
+        other = seen.setdefault((status.st_dev, status.st_ino), path)
+        if other != path:
+            raise CorpusError(
+                f"expected every file once, found {other} and {path}, which are the same file. Leave one out, or "
+                f"copy it if its documents shall count twice."
+            )

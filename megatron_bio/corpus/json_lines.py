@@ -1,6 +1,7 @@
 """One line of a JSONL file → the fields in it, or an error that shows what is wrong where."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 from megatron_bio.corpus.errors import DamagedFileError
@@ -8,12 +9,28 @@ from megatron_bio.corpus.errors import DamagedFileError
 SHOWN_CHARACTERS = 60
 
 
+class _Repeating(dict[str, object]):
+    """An object that names a key twice; `json` alone would keep the last value without a word."""
+
+    def __init__(self, pairs: list[tuple[str, object]]) -> None:
+        super().__init__(pairs)
+        self.key = Counter(name for name, _ in pairs).most_common(1)[0][0]
+
+
+def _as_object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    fields = dict(pairs)
+    return fields if len(fields) == len(pairs) else _Repeating(pairs)
+
+
+_DECODE = json.JSONDecoder(object_pairs_hook=_as_object).decode
+
+
 def parse_object(path: Path, number: int, line: bytes) -> dict[str, object]:
     """The object in line `number`, counted from 1; raises DamagedFileError."""
     if number == 1:
         line = line.removeprefix(b"\xef\xbb\xbf")
     try:
-        fields = json.loads(line.decode("utf-8"))
+        fields = _DECODE(line.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise bad_line(
             path,
@@ -31,6 +48,10 @@ def parse_object(path: Path, number: int, line: bytes) -> dict[str, object]:
         raise bad_line(
             path, number, f"expected one JSON object, found one nested or numbered beyond measure: {error}"
         ) from error
+    if isinstance(fields, _Repeating):
+        raise bad_line(
+            path, number, f"expected every key once, found '{shown(fields.key)}' twice: {shown(line)}"
+        )
     if not isinstance(fields, dict):
         raise bad_line(path, number, f"expected a JSON object with a key 'text', found {shown(line)}")
     return fields

@@ -1,6 +1,7 @@
 """From a configuration to the training and validation datasets, with a report of what they hold."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,8 +20,8 @@ from megatron_bio.data.index_cache import cache_key, cached_samples
 from megatron_bio.data.masking import Masking
 from megatron_bio.data.sources import TokenSource, combine, content_fingerprint
 from megatron_bio.data.split import SPLIT_NAMES, Split, split_documents
-from megatron_bio.tokens.indexed import IndexedReader
-from megatron_bio.tokens.sidecar import Sidecar, check_tokenizer
+from megatron_bio.tokens.indexed import IndexedReader, data_path
+from megatron_bio.tokens.sidecar import Sidecar, check_tokenizer, sidecar_path
 from megatron_bio.tokens.tokenizer import Tokenizer
 
 Architecture = Literal["bert", "gpt"]
@@ -68,6 +69,7 @@ def build_datasets(
     """
     recipe = _bert_recipe(config, tokenizer) if architecture == "bert" else _gpt_recipe(config, tokenizer)
     readers = [_open(prefix, architecture, tokenizer) for prefix in config.prefixes]
+    _check_different(config.prefixes)
     report: dict[str, Any] = {
         "prefixes": {
             prefix: {
@@ -109,7 +111,7 @@ def build_datasets(
     origins = [origin for corpus in corpora for origin in corpus.origins]
     if origins:
         report["index_cache"] = "; ".join(origins)
-    if isinstance(recipe, BertRecipe) and recipe.packing and native.compiled is None:
+    if isinstance(recipe, BertRecipe) and native.compiled is None:
         report["packing"] = native.NOTICE
     return train, validation, report
 
@@ -224,9 +226,14 @@ def _open(prefix: str, architecture: Architecture, tokenizer: Tokenizer) -> tupl
     sidecar = Sidecar.read(Path(prefix))
     alone = len(reader) == reader.document_count
     if architecture == "bert" and (sidecar.kind == "documents" if sidecar else alone):
+        unsure = (
+            ""
+            if sidecar
+            else f"; documents of one sentence each look the same without {sidecar_path(Path(prefix)).name}"
+        )
         raise DataError(
             f"data.prefixes: model.architecture bert needs one sequence per sentence, but {prefix} holds one per document "
-            f"({len(reader)} sequences, {reader.document_count} documents). Make it again with "
+            f"({len(reader)} sequences, {reader.document_count} documents{unsure}). Make it again with "
             f"`megatron-bio preprocess --split_sentences true`."
         )
     if architecture == "gpt" and sidecar and sidecar.kind == "sentences":
@@ -236,6 +243,19 @@ def _open(prefix: str, architecture: Architecture, tokenizer: Tokenizer) -> tupl
             f"`megatron-bio preprocess --split_sentences false`, which also ends each document with a token of its own."
         )
     return reader, checked
+
+
+def _check_different(prefixes: Sequence[str]) -> None:
+    """Refuse what the configuration cannot see: the same files under two names, by links of any kind."""
+    seen: dict[tuple[int, int], str] = {}
+    for prefix in prefixes:
+        status = data_path(Path(prefix)).stat()
+        other = seen.setdefault((status.st_dev, status.st_ino), prefix)
+        if other != prefix:
+            raise DataError(
+                f"data.prefixes: {other} and {prefix} are the same files; their documents could be in train and validation at "
+                f"once. Give one of them."
+            )
 
 
 def _dataset(

@@ -292,6 +292,10 @@ def _check_bounds(samples: BertSamples, source: TokenSource) -> None:
         raise DamagedCacheError("arrays of unequal lengths")
     if samples.rows < 0 or firsts[0] != 0 or firsts[-1] != count or (np.diff(firsts) < 1).any():
         raise DamagedCacheError("rows that are not consecutive samples")
+    counts = samples.counts
+    counted = int(samples.lengths.sum(dtype=np.int64)), int(np.count_nonzero(samples.sequences == 1))
+    if (counts.tokens, counts.single_sentence_samples) != counted or min(asdict(counts).values()) < 0:
+        raise DamagedCacheError(f"{MANIFEST} has counts of other samples")
     if not count:
         return
     ends = samples.first_sequence + samples.sequences

@@ -209,5 +209,6 @@ def outside_of_vocabulary(token: object, masking: Masking) -> DataError:
     """Return the error that the token data holds `token`."""
     return DataError(
         f"data.prefixes: expected tokens from 0 to {len(masking.flags) - 1}, found {token}; the token data was made with another "
-        f"tokenizer. Preprocess it again with the one in data.tokenizer."
+        f"tokenizer, or has changed since, which `megatron-bio inspect PREFIX --verify` tells. Preprocess it again with the one in "
+        f"data.tokenizer."
     )

@@ -1,6 +1,7 @@
 """`megatron-bio merge`: several token data → one, document after document, in constant memory."""
 
 import glob
+import hashlib
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -43,7 +44,7 @@ def merge(options: MergeOptions) -> None:
     vouched = [sidecar for sidecar in sidecars if sidecar is not None]
     files = [PendingFile(data_path(options.output)), PendingFile(index_path(options.output))]
     try:
-        _write(readers, dtype, *files)
+        _write(readers, sidecars, dtype, *files)
         digests = {"bin": files[0].finish(), "idx": files[1].finish()}
         if len(vouched) == len(prefixes):
             files.append(PendingFile(sidecar_path(options.output)))
@@ -81,15 +82,23 @@ def _find(inputs: Sequence[str]) -> list[Path]:
                 f"without .bin and .idx, or a pattern in quotes that ends with .idx."
             )
         found += [Path(name).with_suffix("") for name in sorted(names)]
-    seen: set[Path] = set()
-    for prefix in found:
-        if prefix.resolve() in seen:
+    _check_different(found)
+    return found
+
+
+def _check_different(prefixes: Sequence[Path]) -> None:
+    seen: dict[tuple[int, int], Path] = {}
+    for prefix in prefixes:
+        status = index_path(prefix).stat()  # of the file that a link points to
+        other = seen.setdefault((status.st_dev, status.st_ino), prefix)
+        if other is not prefix:
+            names = (
+                f"{prefix} twice" if other == prefix else f"{other} and {prefix}, which are the same files"
+            )
             raise TokenDataError(
-                f"--inputs: expected every token data once, found {prefix} twice. To count them twice, give them a weight in "
+                f"--inputs: expected every token data once, found {names}. To count them twice, give them a weight in "
                 f"training instead."
             )
-        seen.add(prefix.resolve())
-    return found
 
 
 def _open(prefix: Path) -> IndexedReader:
@@ -135,11 +144,24 @@ def _check_together(prefixes: Sequence[Path], sidecars: Sequence[Sidecar | None]
 
 
 def _write(
-    readers: Sequence[IndexedReader], dtype: np.dtype[np.integer], data: PendingFile, index: PendingFile
+    readers: Sequence[IndexedReader],
+    sidecars: Sequence[Sidecar | None],
+    dtype: np.dtype[np.integer],
+    data: PendingFile,
+    index: PendingFile,
 ) -> None:
-    for reader in readers:
+    for reader, sidecar in zip(readers, sidecars, strict=True):
+        digest = hashlib.sha256()
         for start in range(0, reader.token_count, CHUNK):
-            data.write(reader.tokens[start : start + CHUNK].astype(dtype).tobytes())
+            tokens = reader.tokens[start : start + CHUNK]
+            digest.update(tokens.data)
+            data.write(tokens.astype(dtype).tobytes())
+        # Else the manifest of the result would vouch for what has changed.
+        if sidecar is not None and digest.hexdigest() != sidecar.files["bin"].sha256:
+            raise TokenDataError(
+                f"{data_path(reader.prefix)}: expected the content that {sidecar_path(reader.prefix).name} has the sha256 of, "
+                f"found another. The file is damaged or was changed: copy it again or make the token data again."
+            )
     counts = sum(map(len, readers)), sum(reader.document_count for reader in readers) + 1
     write_index(index.write, dtype, counts, lambda: _lengths(readers), _document_indices(readers))
 

@@ -8,12 +8,14 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from megatron_bio.corpus.document import Document, read_documents
+from megatron_bio.corpus.inputs import check_different_files, expand_inputs
 
 STEP_DOCUMENTS = 1000
 
 
 def read_with_progress(title: str, inputs: Sequence[Path | str], enabled: bool) -> Iterator[Document]:
-    """The documents of the inputs, in order, counted on the terminal while they are read."""
+    """The documents of the inputs, in order, counted on the terminal while they are read; CorpusError for a file given twice."""
+    check_different_files(expand_inputs(inputs))
     documents = read_documents(inputs)
     if not enabled or sys.stderr is None or not sys.stderr.isatty():
         yield from documents

@@ -5,10 +5,11 @@ It is renamed last and holds the sizes and checksums of the other two, so that f
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal, Self
+from types import MappingProxyType
+from typing import Any, Literal, Self
 
 from megatron_bio import __version__
 from megatron_bio.tokens.errors import TokenDataError
@@ -17,6 +18,41 @@ from megatron_bio.tokens.pending_files import FileDigest
 from megatron_bio.tokens.tokenizer import Tokenizer
 
 FORMAT = "megatron-bio token data 1"
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _are_files(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and set(value) == {"bin", "idx"}
+        and all(isinstance(digest, dict) and set(digest) == {"size", "sha256"} for digest in value.values())
+        and all(_is_count(digest["size"]) and _is_text(digest["sha256"]) for digest in value.values())
+    )
+
+
+_IS_RIGHT: Mapping[str, Callable[[Any], bool]] = MappingProxyType(
+    {
+        "kind": lambda value: value in ("sentences", "documents"),
+        "tokenizer": _is_text,
+        "tokenizer_kind": lambda value: value in ("wordpiece", "bpe"),
+        "tokenizer_fingerprint": _is_text,
+        "eod": lambda value: value is None or _is_count(value),
+        **dict.fromkeys(("vocab_size", "documents", "sequences", "tokens", "unknown_tokens"), _is_count),
+        "skipped": lambda value: isinstance(value, dict) and all(map(_is_count, value.values())),
+        "files": _are_files,
+        "lowercase": lambda value: value is None or isinstance(value, bool),
+        "options": lambda value: isinstance(value, dict),
+        "inputs": lambda value: isinstance(value, list) and all(isinstance(entry, dict) for entry in value),
+        "version": _is_text,
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +104,7 @@ class Sidecar:
             content = json.loads(path.read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:  # the last: nested too deeply
             raise TokenDataError(
                 f"{path}: expected the JSON that `megatron-bio preprocess` writes, found that it cannot be read: {error}. "
                 f"Make the token data again."
@@ -85,12 +121,13 @@ class Sidecar:
                 f"{path}: expected the keys {', '.join(sorted(expected))}, found missing {sorted(expected - set(content))} "
                 f"and unknown {sorted(set(content) - expected)}. Make the token data again."
             )
-        try:
-            files = {name: FileDigest(**digest) for name, digest in content.pop("files").items()}
-        except (AttributeError, TypeError) as error:
+        wrong = [name for name, is_right in _IS_RIGHT.items() if not is_right(content[name])]
+        if wrong:
             raise TokenDataError(
-                f'{path}: expected sizes and checksums under "files", found: {error}. Make the token data again.'
-            ) from error
+                f"{path}: expected what `megatron-bio preprocess` writes, found under {wrong[0]!r}: "
+                f"{json.dumps(content[wrong[0]])[:60]}. The file is damaged: copy it again or make the token data again."
+            )
+        files = {name: FileDigest(**digest) for name, digest in content.pop("files").items()}
         return cls(files=files, **content)
 
     def check_sizes(self, prefix: Path) -> None:

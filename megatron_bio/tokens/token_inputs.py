@@ -6,7 +6,7 @@ from pathlib import Path
 
 from megatron_bio.corpus.building.split import SPLIT_NAMES
 from megatron_bio.corpus.built_corpus import MANIFEST, BuiltCorpus
-from megatron_bio.corpus.inputs import expand_inputs
+from megatron_bio.corpus.inputs import check_different_files, expand_inputs
 from megatron_bio.tokens.errors import PreprocessError
 
 
@@ -24,7 +24,7 @@ class TokenInputs:
 def find_inputs(inputs: Sequence[str], split_asked: bool) -> TokenInputs:
     """Files, patterns and folders of `corpus build`; a folder of one split in it, as corpus/train, is its shards.
 
-    Raises CorpusError for what is not there, PreprocessError for inputs that do not go together.
+    Raises CorpusError for what is not there or there twice, PreprocessError for inputs that do not go together.
     """
     corpora = [text for text in inputs if (Path(text) / MANIFEST).is_file()]
     if corpora and len(corpora) < len(inputs):
@@ -42,7 +42,7 @@ def find_inputs(inputs: Sequence[str], split_asked: bool) -> TokenInputs:
         return _shards_of([Path(text) for text in corpora])
     files = [file for text in inputs for file in _files_of(Path(text))]
     files = list(dict.fromkeys(files))
-    _check_different(files)
+    check_different_files(files)
     return TokenInputs(files=files, parts=[0] * len(files), are_split=False)
 
 
@@ -60,7 +60,7 @@ def _shards_of(folders: list[Path]) -> TokenInputs:
         raise PreprocessError(
             f"--inputs: expected corpora with documents, found none in {', '.join(map(str, folders))}."
         )
-    _check_different(files)
+    check_different_files(files)
     return TokenInputs(files=files, parts=parts, are_split=True)
 
 
@@ -68,15 +68,3 @@ def _files_of(path: Path) -> list[Path]:
     if path.is_dir() and path.name in SPLIT_NAMES and (path.parent / MANIFEST).is_file():
         return [file.path for file in BuiltCorpus.read(path.parent).files if file.split == path.name]
     return expand_inputs([path])
-
-
-def _check_different(files: list[Path]) -> None:
-    seen: dict[tuple[int, int], Path] = {}
-    for file in files:
-        status = file.stat()  # of the file that a link points to, whatever kind of link
-        other = seen.setdefault((status.st_dev, status.st_ino), file)
-        if other != file:
-            raise PreprocessError(
-                f"--inputs: expected every file once, found {other} and {file}, which are the same file. Leave one out, or "
-                f"copy it if its documents shall count twice."
-            )

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -135,7 +136,9 @@ def test_rows_packed_without_compiled_code_are_the_same_and_announced(
     assert report.pop("packing") == native.NOTICE
     assert report == {name: part for name, part in compiled_report.items() if name != "packing"}
     assert np.array_equal(before.batch(np.arange(40)).tokens, after.batch(np.arange(40)).tokens)
-    assert "packing" not in build_datasets(config(prefix, packing=False), "bert", wordpiece())[2]
+    single = build_datasets(config(prefix, packing=False, index_cache="none"), "bert", wordpiece())
+    assert single[2]["packing"] == native.NOTICE
+    assert "packing" not in compiled_report
 
 
 def test_bert_masking_uses_the_tokenizer(tmp_path: Path) -> None:
@@ -193,6 +196,18 @@ def test_several_prefixes_are_one_corpus(tmp_path: Path) -> None:
     assert np.array_equal(together.batch(np.arange(50)).tokens, alone.batch(np.arange(50)).tokens)
 
 
+@pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
+@pytest.mark.parametrize("weights", [None, [1.0, 1.0]])
+def test_the_same_files_by_two_names_are_refused(
+    tmp_path: Path, link: Callable[[Path, Path], None], weights: list[float] | None
+) -> None:
+    first = write(tmp_path / "a", sentences(20), wordpiece(), "sentences")
+    for suffix in (".bin", ".idx", ".json"):
+        link(tmp_path / f"b{suffix}", tmp_path / f"a{suffix}")
+    with pytest.raises(DataError, match=r"a and .*b are the same files; their documents could be in train"):
+        build_datasets(config(first, str(tmp_path / "b"), weights=weights), "bert", wordpiece())
+
+
 def test_without_a_validation_fraction_there_is_none(tmp_path: Path) -> None:
     prefix = write(tmp_path / "a", sentences(20), wordpiece(), "sentences")
     assert build_datasets(config(prefix, split=(0.9, 0.1, 0.0)), "bert", wordpiece())[1] is not None
@@ -206,6 +221,15 @@ def test_documents_for_bert_are_refused_with_the_option(tmp_path: Path, sidecar:
     documents = [[document[0]] for document in sentences(20)]
     prefix = write(tmp_path / "a", documents, wordpiece(), "documents", sidecar)
     with pytest.raises(DataError, match=r"a holds one per document \(20 .*--split_sentences true"):
+        build_datasets(config(prefix), "bert", wordpiece())
+
+
+def test_documents_of_one_sentence_without_a_file_that_says_so_are_refused_with_the_reason(
+    tmp_path: Path,
+) -> None:
+    documents = [[document[0]] for document in sentences(20)]
+    prefix = write(tmp_path / "a", documents, wordpiece(), "sentences", sidecar=False)
+    with pytest.raises(DataError, match=r"documents of one sentence each look the same without a\.json"):
         build_datasets(config(prefix), "bert", wordpiece())
 
 

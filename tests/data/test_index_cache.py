@@ -143,6 +143,10 @@ DAMAGES = {
     "another key": lambda place: damage_text(place, "", lambda content: content.update(key="other")),
     "no arrays": lambda place: damage_text(place, "", lambda content: content.update(arrays={})),
     "no sizes": lambda place: damage_text(place, "", lambda content: content["arrays"].update(lengths=None)),
+    "other tokens": lambda place: damage_text(place, "", lambda content: content["counts"].update(tokens=7)),
+    "a negative count": lambda place: damage_text(
+        place, "", lambda content: content["counts"].update(real_positions=-1)
+    ),
     "huge size": lambda place: damage_text(
         place, "", lambda content: content["arrays"]["lengths"].update(length=2**62)
     ),

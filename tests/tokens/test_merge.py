@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +16,7 @@ from megatron_bio.config.tokens import MergeOptions, PreprocessOptions
 from megatron_bio.tokens import indexed
 from megatron_bio.tokens import merge as merging
 from megatron_bio.tokens.errors import TokenDataError
-from megatron_bio.tokens.indexed import IndexedReader, IndexedWriter, index_path
+from megatron_bio.tokens.indexed import IndexedReader, IndexedWriter, data_path, index_path
 from megatron_bio.tokens.merge import merge
 from megatron_bio.tokens.preprocess import preprocess
 from megatron_bio.tokens.sidecar import Sidecar
@@ -132,6 +133,25 @@ def test_an_index_of_another_run_is_refused(tmp_path: Path, wordpiece: Path) -> 
     with pytest.raises(TokenDataError, match="another content"):
         merge(together(tmp_path, "a", "b"))
     assert not list(tmp_path.glob("*all*"))
+
+
+def test_changed_tokens_get_no_manifest(tmp_path: Path, wordpiece: Path) -> None:
+    names = [prepared(tmp_path, name, wordpiece) for name in ("a", "b")]
+    content = bytearray(data_path(tmp_path / "b").read_bytes())
+    content[0] ^= 1
+    data_path(tmp_path / "b").write_bytes(content)
+    with pytest.raises(TokenDataError, match=r"b\.bin: expected the content that b\.json has the sha256 of"):
+        merge(together(tmp_path, *names))
+    assert not list(tmp_path.glob("*all*"))
+
+
+@pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
+def test_the_same_files_by_two_names(tmp_path: Path, link: Callable[[Path, Path], None]) -> None:
+    write(tmp_path / "a", 1)
+    for path_of in (data_path, index_path):
+        link(path_of(tmp_path / "b"), path_of(tmp_path / "a"))
+    with pytest.raises(TokenDataError, match=r"a and .*b, which are the same files"):
+        merge(together(tmp_path, "a", "b"))
 
 
 @pytest.mark.filterwarnings("ignore:.*capitals:megatron_bio.tokens.errors.TokenizerWarning")

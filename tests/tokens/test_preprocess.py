@@ -266,6 +266,10 @@ def test_sidecar_is_recognised_and_damage_is_named(options: PreprocessOptions) -
     path.write_text(json.dumps({name: value for name, value in content.items() if name != "eod"}))
     with pytest.raises(TokenDataError, match=r"found missing \['eod'\] and unknown \[\]"):
         Sidecar.read(options.output)
+    for name, value in (("kind", []), ("tokens", "7"), ("files", {}), ("tokenizer_fingerprint", None)):
+        path.write_text(json.dumps(content | {name: value}))
+        with pytest.raises(TokenDataError, match=f"found under '{name}'"):
+            Sidecar.read(options.output)
     path.write_text("{")
     with pytest.raises(TokenDataError, match=r"tokens\.v1\.json: expected the JSON that"):
         Sidecar.read(options.output)

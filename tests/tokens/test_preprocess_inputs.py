@@ -199,10 +199,10 @@ def test_a_corpus(options: PreprocessOptions, tmp_path: Path) -> None:
 
 def test_the_same_file_by_two_names(options: PreprocessOptions, tmp_path: Path) -> None:
     (tmp_path / "link.jsonl").symlink_to(options.inputs[0])
-    with pytest.raises(PreprocessError, match="which are the same file"):
+    with pytest.raises(CorpusError, match="which are the same file"):
         preprocess(replace(options, inputs=[*options.inputs, str(tmp_path / "link.jsonl")]))
     (tmp_path / "hard.jsonl").hardlink_to(options.inputs[0])
-    with pytest.raises(PreprocessError, match="which are the same file"):
+    with pytest.raises(CorpusError, match="which are the same file"):
         preprocess(replace(options, inputs=[*options.inputs, str(tmp_path / "hard.jsonl")]))
     preprocess(replace(options, inputs=[*options.inputs, str(tmp_path / "documents.jsonl")]))
     assert manifest(options.output).documents == 100
@@ -250,6 +250,10 @@ def test_a_damaged_file_is_mended_and_the_run_goes_on(
         ("﻿".encode("utf-16"), r"line 1: expected UTF-8"),
         (b'{"text": "mice"}\n{"text": "mi', r"line 2: expected one complete JSON object"),
         (b"[1]\n", r"line 1: expected a JSON object"),
+        (
+            b'{"text": "mice", "id": "a", "text": "men"}\n',
+            r"line 1: expected every key once, found 'text' twice",
+        ),
         (b" \n\n", r"found no content"),
         (b"", r"found no content"),
         (b'{"text": "\\ud800"}\n', r"line 1: expected Unicode text"),

@@ -34,6 +34,11 @@ PREPROCESS = PreprocessOptions(inputs=["a.jsonl"], tokenizer=Path("tokenizer"), 
         (VOCABULARY, {"type": "bpe", "method": "sentencepiece"}, "--method sentencepiece makes a WordPiece"),
         (VOCABULARY, {"unused": -1}, "--unused: expected 0 or more tokens, found -1"),
         (VOCABULARY, {"type": "bpe", "unused": 1}, "--unused 1: only WordPiece"),
+        (
+            VOCABULARY,
+            {"type": "bpe", "alphabet": 10},
+            "--alphabet 10: the alphabet of byte-level bpe is the 256",
+        ),
         (VOCABULARY, {"sample": -1}, "--sample: expected 0 .* found -1"),
         (
             VOCABULARY,

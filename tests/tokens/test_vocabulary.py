@@ -15,6 +15,7 @@ from tokenizers import normalizers
 
 from megatron_bio.config.tokens import TrainVocabularyOptions
 from megatron_bio.corpus.document import Document, DocumentWriter
+from megatron_bio.corpus.errors import CorpusError
 from megatron_bio.tokens import tokenizer_folder
 from megatron_bio.tokens.alphabet import choose_alphabet, count_characters
 from megatron_bio.tokens.errors import TokenizerError
@@ -173,6 +174,16 @@ def test_minimum_frequency(options: TrainVocabularyOptions, tmp_path: Path) -> N
     for frequency, found in ((3, {"ab"}), (2, {"ab", "cd"})):
         train_vocabulary(replace(options, inputs=[str(path)], size=60, minimum_frequency=frequency))
         assert {"ab", "cd"} & set(tokens_by_id(options.output)) == found
+
+
+@pytest.mark.parametrize("sample", [0, 3])
+def test_a_file_given_twice_is_refused(
+    options: TrainVocabularyOptions, corpus: Path, tmp_path: Path, sample: int
+) -> None:
+    (tmp_path / "link").hardlink_to(corpus)
+    with pytest.raises(CorpusError, match="which are the same file"):
+        train_vocabulary(replace(options, inputs=[str(corpus), str(tmp_path / "link")], sample=sample))
+    assert not options.output.exists()
 
 
 @pytest.mark.parametrize("kind", ["wordpiece", "bpe"])

@@ -8,6 +8,7 @@ from typing import Self
 from tokenizers import Tokenizer as Core
 from tokenizers import models, normalizers, pre_tokenizers
 
+from megatron_bio.tokens.errors import TokenizerError
 from megatron_bio.tokens.fingerprint import fingerprint
 from megatron_bio.tokens.tokenizer_files import read_tokenizer_files
 
@@ -48,12 +49,17 @@ class StudiedVocabulary:
 
     @classmethod
     def load(cls, name: str, path: Path) -> Self:
-        """Load a folder, tokenizer.json or vocab.txt; special tokens may be missing, and tokens may stand twice.
+        """Load a folder, tokenizer.json or vocab.txt; special tokens but [UNK] may be missing, and tokens may stand twice.
 
         Ids do not matter here. Raises TokenizerError for what cannot be read.
         """
         files = read_tokenizer_files(path, lowercase=None, allow_repeats=True)
         core = files.core
+        if isinstance(core.model, models.WordPiece) and core.token_to_id(core.model.unk_token) is None:
+            raise TokenizerError(
+                f"{path}: expected a WordPiece vocabulary with {core.model.unk_token}, which stands for words that it cannot cut, "
+                f"found none among {core.get_vocab_size()} tokens. Add it at the end, or give another file."
+            )
         core.no_truncation()
         core.no_padding()
         core.encode_special_tokens = True

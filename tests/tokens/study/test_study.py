@@ -220,11 +220,17 @@ def test_columns_by_spaces_and_other_tags(tmp_path: Path) -> None:
     assert (data.words, data.all_words) == ({"EU": 1, "α": 1}, 3)
 
 
-def test_nothing_is_written_when_an_input_is_missing(inputs: dict[str, Any]) -> None:
+def test_nothing_is_written_when_an_input_is_missing_or_there_twice(inputs: dict[str, Any]) -> None:
     with pytest.raises(TokenizerError, match="expected a tokenizer folder"):
         run(inputs, vocabularies=["absent"])
+    merges = vocabulary(inputs["output"].parent / "merges.txt", ["#version: 0.2", "t h", "i n"])
+    with pytest.raises(TokenizerError, match=r"merges\.txt: expected a WordPiece vocabulary with \[UNK\]"):
+        run(inputs, vocabularies=[str(merges)])
     with pytest.raises(CorpusError, match=r"absent\.jsonl"):
         run(inputs, texts=["absent.jsonl"])
+    Path(f"{inputs['texts'][0]}.link").symlink_to(inputs["texts"][0])
+    with pytest.raises(CorpusError, match="which are the same file"):
+        run(inputs, texts=[inputs["texts"][0], f"{inputs['texts'][0]}.link"])
     with pytest.raises(CorpusError, match="absent"):
         run(inputs, entities=["absent.tsv"])
     assert not inputs["output"].exists()
