@@ -46,6 +46,17 @@ def longest_sequence(checkpoint: Checkpoint) -> int:
     return min(length, reach)
 
 
+def megatron_tokenizer_type(checkpoint: Checkpoint) -> str:
+    """Return Megatron-LM's `--tokenizer-type` for the checkpoint's tokenizer.
+
+    It refuses a checkpoint that names another one than its own command line.
+    """
+    if checkpoint.model.architecture == "gpt":
+        return "GPT2BPETokenizer"
+    lowercase = checkpoint.tokenizer is not None and Tokenizer.load(checkpoint.tokenizer).lowercase
+    return "BertWordPieceLowerCase" if lowercase else "BertWordPieceCase"
+
+
 def write_tokenizer(source: Path, target: Path, longest: int) -> None:
     """Write the files of the tokenizer at `source` into `target`, with the longest sequence as `model_max_length`.
 

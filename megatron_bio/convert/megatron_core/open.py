@@ -131,6 +131,7 @@ def open_checkpoint(path: Path, vocab_size: int | None) -> Checkpoint:
         weights=AsOurs(table, weights),
         moments=Moments({kind: AsOurs(table, kept[kind]) for kind in MOMENTS}) if has_moments else None,
         step=common.iteration,
+        training=_training(common.arguments),
         tokenizer=tokenizer if tokenizer.is_dir() else None,
         facts={
             "version": common.version,
@@ -271,6 +272,11 @@ def _notes(arguments: Mapping[str, Any]) -> list[str]:
     return [
         f"{COMMON} does not tell bias_gelu_fusion; the MLP is taken to compute GELU by tanh, Megatron-LM's default."
     ]
+
+
+def _training(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    samples = arguments.get("consumed_train_samples")
+    return {"samples": samples} if type(samples) is int and samples > 0 else {}
 
 
 def _some(names: Mapping[str, StoredTensor]) -> str:
