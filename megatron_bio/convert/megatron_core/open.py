@@ -138,6 +138,7 @@ def open_checkpoint(path: Path, vocab_size: int | None) -> Checkpoint:
             "layout": "stacked layers" if layers.is_stacked else "one tensor per layer",
             "dtype": str(found[WORDS].dtype).removeprefix("torch."),
             "order_of_query_key_value": "heads, 3, head size",
+            "tokenizer_type": common.arguments.get("tokenizer_type"),
             "iteration": common.iteration,
             "vocabulary_rows": rows,
             "vocabulary_padding": rows - tokens if vocab_size is not None else "unknown without a tokenizer",

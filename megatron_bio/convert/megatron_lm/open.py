@@ -89,6 +89,7 @@ def open_checkpoint(path: Path, vocab_size: int | None, told: Told | None = None
             "virtual_pipeline": len(first.chunks),
             "order_of_query_key_value": cut.order,
             "vocabulary_rows": rows,
+            "tokenizer_type": getattr(args, "tokenizer_type", None),
             "stored_as": sorted({str(value.dtype) for value in found.values()}),
             "weights_read": "float32 copies of the optimizer" if has_master else "the model's",
             "missing": missing,

@@ -10,8 +10,10 @@ import torch
 
 from megatron_bio.config.training import OptimizerConfig
 from megatron_bio.convert.errors import ConvertError
+from megatron_bio.convert.formats import FORMATS
 from megatron_bio.convert.megatron_lm.open import open_checkpoint, recognises
 from megatron_bio.convert.sources import Told
+from megatron_bio.convert.tokenizer_files import open_with_tokenizer
 from tests.convert.megatron_lm.checkpoints import VOCABULARY, read_everything, tiny, written
 from tests.convert.tiny_runs import wordpiece_folder
 
@@ -277,3 +279,11 @@ def test_schedules_of_the_first_versions_count_iterations(tmp_path: Path, versio
 def test_arguments_name_the_casing_of_the_tokenizer(tmp_path: Path, lowercase: bool, expected: str) -> None:
     checkpoint = replace(tiny("bert"), tokenizer=wordpiece_folder(tmp_path / "tokens", lowercase=lowercase))
     assert load(written(checkpoint, tmp_path / "theirs"))["args"].tokenizer_type == expected
+
+
+def test_a_tokenizer_of_another_casing_is_refused(tmp_path: Path) -> None:
+    trained, other = (wordpiece_folder(tmp_path / str(case), lowercase=case) for case in (True, False))
+    folder = written(replace(tiny("bert"), tokenizer=trained), tmp_path / "theirs")
+    assert open_with_tokenizer(FORMATS["megatron_lm"], folder, trained).tokenizer == trained
+    with pytest.raises(ConvertError, match="keeps capitals, but .* was trained with BertWordPieceLowerCase"):
+        open_with_tokenizer(FORMATS["megatron_lm"], folder, other)
