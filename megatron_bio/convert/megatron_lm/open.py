@@ -192,6 +192,12 @@ def _tokens(path: Path, args: Namespace, rows: int, tensor: int, given: int | No
     multiple = getattr(args, "make_vocab_size_divisible_by", None)
     multiple = multiple if isinstance(multiple, int) and multiple > 0 else 128
     if not 0 <= rows - given < max(_LEAST_PADDING, multiple * tensor):
+        stated = getattr(args, "tensor_model_parallel_size", getattr(args, "model_parallel_size", None))
+        if isinstance(stated, int) and stated > tensor:
+            raise ConvertError(
+                f"{path}: its args tell {stated} tensor-parallel ranks, and there is {tensor}, with {rows:,} rows of the "
+                f"vocabulary for {given:,} tokens. Give the folder that has all mp_rank_… folders."
+            )
         raise ConvertError(
             f"{path}: the table of word embeddings has {rows:,} rows, the tokenizer {given:,} tokens; it is another tokenizer. "
             f"Give the right one with --tokenizer."

@@ -285,5 +285,11 @@ def test_a_tokenizer_of_another_casing_is_refused(tmp_path: Path) -> None:
     trained, other = (wordpiece_folder(tmp_path / str(case), lowercase=case) for case in (True, False))
     folder = written(replace(tiny("bert"), tokenizer=trained), tmp_path / "theirs")
     assert open_with_tokenizer(FORMATS["megatron_lm"], folder, trained).tokenizer == trained
-    with pytest.raises(ConvertError, match="keeps capitals, but .* was trained with BertWordPieceLowerCase"):
+    with pytest.raises(ConvertError, match=r"keeps capitals, but .* was trained with BertWordPieceLowerCase"):
         open_with_tokenizer(FORMATS["megatron_lm"], folder, other)
+
+
+def test_one_rank_of_several_is_told_as_such(tmp_path: Path) -> None:
+    folder = written(tiny("bert"), tmp_path / "theirs", tensor_parallel=2)
+    with pytest.raises(ConvertError, match="args tell 2 tensor-parallel ranks, and there is 1"):
+        open_checkpoint(folder / "iter_0000700/mp_rank_00/model_optim_rng.pt", VOCABULARY)
