@@ -276,3 +276,9 @@ def test_refuses_a_missing_folder(gpt: Path) -> None:
     assert not recognises(gpt.parent)
     with pytest.raises(ConvertError, match="not there"):
         open_checkpoint(gpt.parent, 100)
+
+
+def test_openai_gelu_is_nothing_to_megatron_core(gpt: Path) -> None:
+    """Its models have no such option; only the fused kernel computes tanh."""
+    change_common(gpt, bias_gelu_fusion=False, openai_gelu=True)
+    assert open_checkpoint(gpt, 100).model.activation_name == "gelu"
