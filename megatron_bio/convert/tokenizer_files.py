@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from megatron_bio.convert.errors import ConvertError
 from megatron_bio.convert.formats import Format
 from megatron_bio.convert.sources import Checkpoint, Told
 from megatron_bio.tokens.tokenizer import Tokenizer
@@ -21,7 +22,7 @@ def open_with_tokenizer(
 ) -> Checkpoint:
     """Open a checkpoint with the tokenizer that belongs to it: `given`, the one that came with it, or the run's.
 
-    `told` as in `Format.open`. Raises `TokenizerError` for one that is missing or does not fit.
+    `told` as in `Format.open`. Raises `UserError` for one that is missing or does not fit.
     """
     size = Tokenizer.load(given).vocab_size if given else None
     checkpoint = known.open(path, size, told)
@@ -36,7 +37,21 @@ def open_with_tokenizer(
         vocab_size=checkpoint.model.vocab_size,
         fingerprint=checkpoint.training.get("tokenizer_fingerprint"),
     )
+    _require_casing(checkpoint, tokenizer)
     return replace(checkpoint, tokenizer=place)
+
+
+def _require_casing(checkpoint: Checkpoint, tokenizer: Tokenizer) -> None:
+    """Raise `ConvertError` for a WordPiece that is not of the casing that Megatron-LM's arguments name."""
+    stated = checkpoint.facts.get("tokenizer_type")
+    lowercase = {"BertWordPieceLowerCase": True, "BertWordPieceCase": False}.get(str(stated))
+    if lowercase is not None and tokenizer.kind == "wordpiece" and tokenizer.lowercase != lowercase:
+        does = "lower-cases" if tokenizer.lowercase else "keeps capitals"
+        raise ConvertError(
+            f"{tokenizer.name}: the tokenizer {does}, but {checkpoint.path} was trained with {stated}; it would give other ids "
+            f"to the same text. Give the right one with --tokenizer: a folder whose tokenizer_config.json says "
+            f'"do_lower_case": {str(lowercase).lower()}.'
+        )
 
 
 def longest_sequence(checkpoint: Checkpoint) -> int:
@@ -44,6 +59,17 @@ def longest_sequence(checkpoint: Checkpoint) -> int:
     reach = checkpoint.model.max_position_embeddings
     length = checkpoint.training.get("config", {}).get("data", {}).get("sequence_length", reach)
     return min(length, reach)
+
+
+def megatron_tokenizer_type(checkpoint: Checkpoint) -> str:
+    """Return Megatron-LM's `--tokenizer-type` for the checkpoint's tokenizer.
+
+    It refuses a checkpoint that names another one than its own command line.
+    """
+    if checkpoint.model.architecture == "gpt":
+        return "GPT2BPETokenizer"
+    lowercase = checkpoint.tokenizer is not None and Tokenizer.load(checkpoint.tokenizer).lowercase
+    return "BertWordPieceLowerCase" if lowercase else "BertWordPieceCase"
 
 
 def write_tokenizer(source: Path, target: Path, longest: int) -> None:

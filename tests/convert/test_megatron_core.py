@@ -17,7 +17,7 @@ from megatron_bio.convert.errors import ConvertError
 from megatron_bio.convert.megatron_core.open import open_checkpoint, recognises
 from megatron_bio.convert.megatron_core.write import write_checkpoint
 from megatron_bio.convert.sources import Checkpoint
-from tests.convert.tiny_runs import Tensors, random_model, read_all
+from tests.convert.tiny_runs import Tensors, random_model, read_all, wordpiece_folder
 
 SIZES = {
     "num_layers": 2,
@@ -69,6 +69,26 @@ def write(
         ConvertOptions(to_format="megatron_core", checkpoint=folder, output=folder, **options),
     )
     return weights | kept if moments else weights
+
+
+def test_what_megatron_lm_compares_and_the_samples_go_along(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(
+        format="megatron_bio",
+        path=tmp_path,
+        model=MODELS[0],
+        weights=Tensors(tensors(MODELS[0])),
+        step=12,
+        tokenizer=wordpiece_folder(tmp_path / "tokens", 100),
+        training={"samples": 768},
+    )
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    write_checkpoint(
+        checkpoint, folder, ConvertOptions(to_format="megatron_core", checkpoint=folder, output=folder)
+    )
+    args = torch.load(folder / "iter_0000012/common.pt", weights_only=False)["args"]
+    assert (args.tokenizer_type, args.consumed_train_samples) == ("BertWordPieceLowerCase", 768)
+    assert open_checkpoint(folder, 100).training == {"samples": 768}
 
 
 @pytest.fixture
@@ -256,3 +276,9 @@ def test_refuses_a_missing_folder(gpt: Path) -> None:
     assert not recognises(gpt.parent)
     with pytest.raises(ConvertError, match="not there"):
         open_checkpoint(gpt.parent, 100)
+
+
+def test_openai_gelu_is_nothing_to_megatron_core(gpt: Path) -> None:
+    """Its models have no such option; only the fused kernel computes tanh."""
+    change_common(gpt, bias_gelu_fusion=False, openai_gelu=True)
+    assert open_checkpoint(gpt, 100).model.activation_name == "gelu"

@@ -66,7 +66,7 @@ def model_of(
         if stated is not None and stated != size:
             raise ConvertError(f"{path}: {name} is {stated} in common.pt, but {size} in the tensors.")
     heads = _heads(path, arguments, sizes["hidden_size"])
-    tanh = bool(arguments.get("bias_gelu_fusion", True) or arguments.get("openai_gelu", False))
+    tanh = bool(arguments.get("bias_gelu_fusion", True))
     activation = {(True, True): "megatron", (False, True): "gelu_tanh"}.get((bert, tanh), "gelu")
     known = {
         ours: arguments[theirs]
@@ -96,11 +96,14 @@ def model_of(
 
 def arguments_of(
     model: ModelConfig,
+    *,
     step: int,
+    samples: int,
     vocabulary_rows: int,
     sequence_length: int,
     precision: str,
     vocabulary_multiple: int,
+    tokenizer_type: str,
 ) -> Namespace:
     """Return the arguments with which Megatron-LM builds the model."""
     return Namespace(
@@ -138,6 +141,7 @@ def arguments_of(
         attention_dropout=model.attention_dropout,
         padded_vocab_size=vocabulary_rows,
         make_vocab_size_divisible_by=vocabulary_multiple,
+        tokenizer_type=tokenizer_type,
         tensor_model_parallel_size=1,
         pipeline_model_parallel_size=1,
         virtual_pipeline_model_parallel_size=None,
@@ -149,7 +153,7 @@ def arguments_of(
         phase_transition_iterations=None,
         ckpt_format="torch_dist",
         iteration=step,
-        consumed_train_samples=0,
+        consumed_train_samples=samples,
         consumed_valid_samples=0,
         skipped_train_samples=0,
     )

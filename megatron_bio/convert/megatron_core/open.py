@@ -131,12 +131,14 @@ def open_checkpoint(path: Path, vocab_size: int | None) -> Checkpoint:
         weights=AsOurs(table, weights),
         moments=Moments({kind: AsOurs(table, kept[kind]) for kind in MOMENTS}) if has_moments else None,
         step=common.iteration,
+        training=_training(common.arguments),
         tokenizer=tokenizer if tokenizer.is_dir() else None,
         facts={
             "version": common.version,
             "layout": "stacked layers" if layers.is_stacked else "one tensor per layer",
             "dtype": str(found[WORDS].dtype).removeprefix("torch."),
             "order_of_query_key_value": "heads, 3, head size",
+            "tokenizer_type": common.arguments.get("tokenizer_type"),
             "iteration": common.iteration,
             "vocabulary_rows": rows,
             "vocabulary_padding": rows - tokens if vocab_size is not None else "unknown without a tokenizer",
@@ -271,6 +273,11 @@ def _notes(arguments: Mapping[str, Any]) -> list[str]:
     return [
         f"{COMMON} does not tell bias_gelu_fusion; the MLP is taken to compute GELU by tanh, Megatron-LM's default."
     ]
+
+
+def _training(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    samples = arguments.get("consumed_train_samples")
+    return {"samples": samples} if type(samples) is int and samples > 0 else {}
 
 
 def _some(names: Mapping[str, StoredTensor]) -> str:

@@ -25,7 +25,7 @@ from megatron_bio.convert.megatron_core.table import STACKS, megatron_core_table
 from megatron_bio.convert.sources import Checkpoint, TensorSource
 from megatron_bio.convert.stored_values import RoundedTensors
 from megatron_bio.convert.table import AsForeign
-from megatron_bio.convert.tokenizer_files import longest_sequence, write_tokenizer
+from megatron_bio.convert.tokenizer_files import longest_sequence, megatron_tokenizer_type, write_tokenizer
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _STATEFUL = ("self_attention.linear_qkv", "self_attention.core_attention", "self_attention.linear_proj")
@@ -46,11 +46,13 @@ def write_checkpoint(checkpoint: Checkpoint, folder: Path, options: ConvertOptio
     _write_tensors(checkpoint, target, rows, _DTYPES[options.precision])
     arguments = arguments_of(
         model,
-        checkpoint.step,
-        rows,
-        longest_sequence(checkpoint),
-        options.precision,
-        options.vocabulary_multiple,
+        step=checkpoint.step,
+        samples=checkpoint.training.get("samples") or 0,
+        vocabulary_rows=rows,
+        sequence_length=longest_sequence(checkpoint),
+        precision=options.precision,
+        vocabulary_multiple=options.vocabulary_multiple,
+        tokenizer_type=megatron_tokenizer_type(checkpoint),
     )
     common = {
         "args": arguments,

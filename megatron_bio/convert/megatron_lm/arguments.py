@@ -127,6 +127,7 @@ def arguments_of(
     step: int,
     samples: int,
     sequence_length: int,
+    tokenizer_type: str,
 ) -> Namespace:
     """Return the arguments that Megatron-LM reads from a checkpoint (`--use-checkpoint-args`) or compares with its own."""
     per_chunk = model.num_layers // (pipeline_parallel * virtual_pipeline)
@@ -167,7 +168,7 @@ def arguments_of(
         virtual_pipeline_model_parallel_size=virtual_pipeline if virtual_pipeline > 1 else None,
         num_layers_per_virtual_pipeline_stage=per_chunk if virtual_pipeline > 1 else None,
         data_parallel_random_init=False,
-        tokenizer_type="BertWordPieceCase" if model.architecture == "bert" else "GPT2BPETokenizer",
+        tokenizer_type=tokenizer_type,
         fp16=precision == "fp16",
         bf16=precision == "bf16",
         iteration=step,

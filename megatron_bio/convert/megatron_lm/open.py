@@ -89,6 +89,7 @@ def open_checkpoint(path: Path, vocab_size: int | None, told: Told | None = None
             "virtual_pipeline": len(first.chunks),
             "order_of_query_key_value": cut.order,
             "vocabulary_rows": rows,
+            "tokenizer_type": getattr(args, "tokenizer_type", None),
             "stored_as": sorted({str(value.dtype) for value in found.values()}),
             "weights_read": "float32 copies of the optimizer" if has_master else "the model's",
             "missing": missing,
@@ -191,6 +192,12 @@ def _tokens(path: Path, args: Namespace, rows: int, tensor: int, given: int | No
     multiple = getattr(args, "make_vocab_size_divisible_by", None)
     multiple = multiple if isinstance(multiple, int) and multiple > 0 else 128
     if not 0 <= rows - given < max(_LEAST_PADDING, multiple * tensor):
+        stated = getattr(args, "tensor_model_parallel_size", getattr(args, "model_parallel_size", None))
+        if isinstance(stated, int) and stated > tensor:
+            raise ConvertError(
+                f"{path}: its args tell {stated} tensor-parallel ranks, and there is {tensor}, with {rows:,} rows of the "
+                f"vocabulary for {given:,} tokens. Give the folder that has all mp_rank_… folders."
+            )
         raise ConvertError(
             f"{path}: the table of word embeddings has {rows:,} rows, the tokenizer {given:,} tokens; it is another tokenizer. "
             f"Give the right one with --tokenizer."

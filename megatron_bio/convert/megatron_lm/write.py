@@ -17,12 +17,12 @@ from megatron_bio.convert.megatron_lm.moments import KINDS, OneKind, written_sta
 from megatron_bio.convert.megatron_lm.names import LAYER, SECOND_EMBEDDING, nested, old_name
 from megatron_bio.convert.megatron_lm.query_key_value import order_of
 from megatron_bio.convert.megatron_lm.ranks import Cut
-from megatron_bio.convert.megatron_lm.schedule import schedule_state
+from megatron_bio.convert.megatron_lm.schedule import schedule_entries
 from megatron_bio.convert.megatron_lm.table import WORD_EMBEDDINGS, megatron_table
 from megatron_bio.convert.sources import Checkpoint, TensorSource
 from megatron_bio.convert.stored_values import RoundedTensors
 from megatron_bio.convert.table import AsForeign
-from megatron_bio.convert.tokenizer_files import longest_sequence
+from megatron_bio.convert.tokenizer_files import longest_sequence, megatron_tokenizer_type
 from megatron_bio.convert.torch_file.stream import Later, write_torch_file
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -117,6 +117,7 @@ def _content(checkpoint: Checkpoint, options: ConvertOptions, rows: int) -> dict
         step=checkpoint.step,
         samples=samples,
         sequence_length=longest_sequence(checkpoint),
+        tokenizer_type=megatron_tokenizer_type(checkpoint),
     )
     content: dict[str, Any] = {"args": args, "iteration": checkpoint.step}
     return content | ({"checkpoint_version": float(version)} if version else {})
@@ -159,8 +160,7 @@ def _shard(
         content["optimizer"] = written_state(
             {kind: held(source) for kind, source in moments.items()}, master, settings
         )
-        if schedule := schedule_state(checkpoint.training):
-            content["opt_param_scheduler"] = schedule
+        content |= schedule_entries(checkpoint.training, options.megatron_checkpoint_version)
     return content
 
 

@@ -10,9 +10,12 @@ import torch
 
 from megatron_bio.config.training import OptimizerConfig
 from megatron_bio.convert.errors import ConvertError
+from megatron_bio.convert.formats import FORMATS
 from megatron_bio.convert.megatron_lm.open import open_checkpoint, recognises
 from megatron_bio.convert.sources import Told
+from megatron_bio.convert.tokenizer_files import open_with_tokenizer
 from tests.convert.megatron_lm.checkpoints import VOCABULARY, read_everything, tiny, written
+from tests.convert.tiny_runs import wordpiece_folder
 
 SHARD = "model_optim_rng.pt"
 NORMS = (
@@ -249,7 +252,44 @@ def test_the_schedule_goes_along_where_the_run_is_known(tmp_path: Path) -> None:
     run["training"] = {"train_steps": 1000, "global_batch_size": 64}
     checkpoint = tiny("gpt")
     checkpoint = replace(checkpoint, training={"samples": 44_800, "config": run})
-    state = load(written(checkpoint, tmp_path / "theirs"))["opt_param_scheduler"]
+    content = load(written(checkpoint, tmp_path / "theirs"))
+    state = content["opt_param_scheduler"]
     assert (state["max_lr"], state["lr_warmup_steps"], state["lr_decay_steps"]) == (2e-4, 640, 64_000)
     assert (state["num_steps"], state["lr_decay_style"]) == (44_800, "linear")
+    old = content["lr_scheduler"]
+    assert (old["warmup_steps"], old["decay_steps"], old["decay_style"]) == (640, 64_000, "linear")
     assert "opt_param_scheduler" not in load(written(tiny("gpt"), tmp_path / "unknown"))
+
+
+@pytest.mark.parametrize("version", [0, 1])
+def test_schedules_of_the_first_versions_count_iterations(tmp_path: Path, version: int) -> None:
+    run = {"optimizer": asdict(OptimizerConfig(lr=2e-4, warmup_steps=10)), "training": {}}
+    run["training"] = {"train_steps": 1000, "global_batch_size": 64}
+    checkpoint = replace(tiny("gpt"), training={"samples": 44_800, "config": run})
+    content = load(written(checkpoint, tmp_path / "theirs", megatron_checkpoint_version=version))
+    assert content["lr_scheduler"] == {
+        **{"start_lr": 2e-4, "min_lr": 0.0, "warmup_iter": 10, "end_iter": 1000},
+        **{"decay_style": "linear", "num_iters": 700},
+    }
+
+
+@pytest.mark.parametrize(
+    ("lowercase", "expected"), [(True, "BertWordPieceLowerCase"), (False, "BertWordPieceCase")]
+)
+def test_arguments_name_the_casing_of_the_tokenizer(tmp_path: Path, lowercase: bool, expected: str) -> None:
+    checkpoint = replace(tiny("bert"), tokenizer=wordpiece_folder(tmp_path / "tokens", lowercase=lowercase))
+    assert load(written(checkpoint, tmp_path / "theirs"))["args"].tokenizer_type == expected
+
+
+def test_a_tokenizer_of_another_casing_is_refused(tmp_path: Path) -> None:
+    trained, other = (wordpiece_folder(tmp_path / str(case), lowercase=case) for case in (True, False))
+    folder = written(replace(tiny("bert"), tokenizer=trained), tmp_path / "theirs")
+    assert open_with_tokenizer(FORMATS["megatron_lm"], folder, trained).tokenizer == trained
+    with pytest.raises(ConvertError, match=r"keeps capitals, but .* was trained with BertWordPieceLowerCase"):
+        open_with_tokenizer(FORMATS["megatron_lm"], folder, other)
+
+
+def test_one_rank_of_several_is_told_as_such(tmp_path: Path) -> None:
+    folder = written(tiny("bert"), tmp_path / "theirs", tensor_parallel=2)
+    with pytest.raises(ConvertError, match="args tell 2 tensor-parallel ranks, and there is 1"):
+        open_checkpoint(folder / "iter_0000700/mp_rank_00/model_optim_rng.pt", VOCABULARY)
