@@ -110,7 +110,13 @@ def _one_word(option: Option, words: Sequence[str]) -> str:
         return words[0]
     if len(words) == 1 and _is_json_list(words[0]):
         return words[0]
-    return json.dumps(words)
+    return f"[{', '.join(map(_quoted, words))}]"
+
+
+def _quoted(word: str) -> str:
+    """Return a word in the quotes of JSON, but with characters like emoji as they are: YAML knows no surrogate pairs."""
+    inside = "".join(char if ord(char) > 0xFFFF else json.dumps(char)[1:-1] for char in word)
+    return f'"{inside}"'
 
 
 def _is_json_list(word: str) -> bool:

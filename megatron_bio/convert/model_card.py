@@ -96,9 +96,19 @@ def _kind(checkpoint: Checkpoint) -> str:
 def _origin(checkpoint: Checkpoint) -> str:
     imported = checkpoint.training.get(IMPORTED_FROM)
     if checkpoint.format == "megatron_bio" and not imported:
-        return "pretrained with megatron-bio"
+        began = _began_with(checkpoint)
+        return "pretrained with megatron-bio" + (f" from the weights of {began}" if began else "")
     before = imported["format"] if imported else checkpoint.format
     return f"converted with megatron-bio from a checkpoint of {before}"
+
+
+def _began_with(checkpoint: Checkpoint) -> str | None:
+    """Return the name of the run or the imported model that `training.initial_checkpoint` named, without its place."""
+    given = checkpoint.training.get("config", {}).get("training", {}).get("initial_checkpoint")
+    if not given:
+        return None
+    names = [part for part in Path(given).parts if part != "checkpoints" and not part.startswith("step-")]
+    return names[-1] if names else Path(given).name
 
 
 def _training(checkpoint: Checkpoint) -> str:
@@ -113,6 +123,8 @@ def _training_rows(checkpoint: Checkpoint) -> list[tuple[str, str]]:
     config = known.get("config", {})
     data, training, optimizer = (config.get(group, {}) for group in ("data", "training", "optimizer"))
     rows: list[tuple[str, str]] = []
+    if began := _began_with(checkpoint):
+        rows.append(("weights at the start", began))
     if data.get("prefixes"):
         rows.append(("token data", ", ".join(_names(data["prefixes"]))))
     if checkpoint.step:

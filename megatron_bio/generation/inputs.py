@@ -77,4 +77,9 @@ def _from_json(line: Text, keys: Sequence[str]) -> Text:
         raise GenerationError(
             f"{line.place}: expected a JSON object with a text under {wanted}, found {line.text[:60]!r}."
         )
+    if half := next((char for char in text if "\ud800" <= char <= "\udfff"), None):
+        raise GenerationError(
+            f"{line.place}: expected whole characters, found \\u{ord(half):04x}, half of one; write the file anew with "
+            f"ensure_ascii=False, or leave the character out."
+        )
     return Text(text, line.place, found.get("id"))

@@ -57,7 +57,8 @@ def _opened(output: Path | None) -> list[TextIO]:
     if output is None:
         return []
     try:
-        return [output.open("x", encoding="utf-8")]
+        # An id may hold half a character, \ud800; written so it is JSON too.
+        return [output.open("x", encoding="utf-8", errors="backslashreplace")]
     except FileExistsError as error:
         raise GenerationError(
             f"--output {output}: expected a new file, found one that is there already; give another name or remove it."

@@ -41,7 +41,9 @@ def next_tokens(logits: Tensor, sampling: Sampling, draws: list[float]) -> Tenso
 
 def probabilities(logits: Tensor, sampling: Sampling) -> Tensor:
     """Return the probabilities to draw with, float32 [R, V]; those of tokens that a filter drops are 0."""
-    logits = logits / sampling.temperature
+    # The largest becomes 0 first: a small temperature would make it infinite, and probabilities of these are no numbers.
+    logits = logits - logits.amax(-1, keepdim=True)
+    logits = logits / max(sampling.temperature, torch.finfo(logits.dtype).tiny)
     if 0 < sampling.top_k < logits.shape[-1]:
         least = logits.topk(sampling.top_k).values[:, -1:]
         logits = logits.masked_fill(logits < least, float("-inf"))

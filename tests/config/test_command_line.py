@@ -66,6 +66,13 @@ def test_a_list_of_one_and_words_that_look_like_numbers() -> None:
     assert extract("--output", "o.jsonl.zst", "--inputs", "2024").inputs == ["2024"]
 
 
+@pytest.mark.parametrize(
+    "word", ["Ünïcødé", "漢字", "😀 𝛼", "a\tb", "\x7f\x85\u2028\ufeff", '"q" \\n \\ud83d', "- a: b"]
+)
+def test_any_characters_in_a_list(word: str) -> None:
+    assert extract("--output", "o.jsonl.zst", "--inputs", word, "b").inputs == [word, "b"]
+
+
 def test_a_fixed_list_of_numbers() -> None:
     assert pretrain(*NEEDED, "--data.split", "0.5", "0.25", "0.25").data.split == (0.5, 0.25, 0.25)
 

@@ -1,6 +1,7 @@
 """The card of an exported model: what the run knows, and what somebody has to fill in."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import yaml
@@ -45,6 +46,20 @@ def test_the_recipe_of_the_run_is_in_it_without_places(bert: Trained, tmp_path: 
     recipe = yaml.safe_load(card(bert, tmp_path / "out").split("```yaml\n")[1].split("```")[0])
     assert recipe["model"]["hidden_size"] == 32 and recipe["training"]["train_steps"] == 1000
     assert not {"prefixes", "tokenizer"} & recipe["data"].keys() and "output" not in recipe["training"]
+
+
+def test_a_continued_run_says_what_it_began_with(bert: Trained, tmp_path: Path) -> None:
+    config = {
+        "model": asdict(bert.config),
+        "data": {"tokenizer": str(bert.tokenizer)},
+        "training": {"initial_checkpoint": "/models/biobert/checkpoints/step-00000000"},
+    }
+    trained = save_run(
+        tmp_path / "run", bert.tokenizer, bert.config, random_model(bert.config), config=config
+    )
+    written = card(trained, tmp_path / "out")
+    assert "pretrained with megatron-bio from the weights of biobert." in written
+    assert "| weights at the start | biobert |" in written and "/models" not in written
 
 
 def test_an_imported_model_says_where_it_came_from(bert_export: Path, tmp_path: Path) -> None:

@@ -160,6 +160,12 @@ def test_prompts_from_files_and_stdin(options: GenerateOptions, tmp_path: Path) 
         assert results(replace(options, prompts=[])) == expected
 
 
+def test_an_id_of_half_a_character_comes_back(options: GenerateOptions, tmp_path: Path) -> None:
+    lines = tmp_path / "prompts.jsonl"
+    lines.write_bytes(rb'{"prompt": "in", "id": "\ud800"}')
+    assert results(replace(options, prompts=[], prompts_file=lines))[0]["id"] == "\ud800"
+
+
 def test_an_interruption_keeps_what_is_written(options: GenerateOptions) -> None:
     whole = results(replace(options, batch_size=2))
     write, batches = module.continue_texts, []
@@ -221,6 +227,7 @@ def test_what_is_refused(changes: dict[str, object], message: str, options: Gene
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        (rb'{"prompt": "a \ud800"}', r"line 1: expected whole characters, found .ud800"),
         (b"", "expected at least one line, found none"),
         (b'{"prompt": "in"}\n{"prompt": \n', r"line 2: expected a JSON object with \"prompt\" or \"text\""),
         (b'{"title": "in"}', r"line 1: expected a JSON object with a text under"),

@@ -36,6 +36,12 @@ def test_tied_tokens_stay_together() -> None:
     assert (found > 0).tolist() == [[False, True, True, True, False]]
 
 
+@pytest.mark.parametrize("temperature", [1e-30, 1e-40, 1e-60])
+def test_the_smallest_temperatures_take_the_likeliest(logits: torch.Tensor, temperature: float) -> None:
+    tokens = next_tokens(logits, Sampling(temperature, 7, 0.9, 0), [0.999] * len(logits))
+    assert torch.equal(tokens, logits.argmax(-1))
+
+
 def test_draws_follow_the_probabilities(logits: torch.Tensor) -> None:
     sampling = Sampling(1.0, 8, 0.9, 0)
     number = 20_000
