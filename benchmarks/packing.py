@@ -4,7 +4,7 @@
 
 For each seed two models start with the same weights and take turns, step by step, in one process. A step of the one has --rows
 rows of one sample each; a step of the other has as many packed rows as keep the real tokens seen equal to within half a row.
-Learning rates, number of steps and validation rows (one sample each, the same masks for all) are the same. Speed is real tokens
+Learning rates, number of steps and validation rows (of both kinds, the same masks for all) are the same. Speed is real tokens
 per CPU second of all threads, making the rows included. Every 20th document is for validation.
 """
 
@@ -51,6 +51,7 @@ from megatron_bio.training.step import evaluate, train_step
 HERE = Path(__file__).resolve().parent
 CPU = torch.device("cpu")
 LENGTH, MICROBATCH, FIXED_SEED, EVERY = 512, 8, 1234, 20
+LOSS = "masked-LM loss"
 CLAIM = (
     "packed rows: final validation loss within one standard deviation of one sample per row at equal real tokens, 3 seeds; "
     "real tokens/s up by the share of padding removed"
@@ -230,24 +231,23 @@ def _one_seed(
                 f"{way.name} {statistics.mean(way.losses[-50:]):.3f}" for way in (packed, single)
             )
             print(f"  seed {seed} step {number}: training loss {shown}", flush=True)
-    validation = _dataset(prefixes["validation"], tokenizer, options, False, FIXED_SEED)
-    found = {way.name: _measured(way, validation, options, mesh) for way in (packed, single)}
+    validations = {
+        name: _dataset(prefixes["validation"], tokenizer, options, packing, FIXED_SEED)
+        for name, packing in (("one sample per row", False), ("packed rows", True))
+    }
+    found = {way.name: _measured(way, validations, options, mesh) for way in (packed, single)}
     for name, values in found.items():
         print(f"seed {seed}, {name}: " + ", ".join(f"{key} {value:,.4g}" for key, value in values.items()))
     return found
 
 
 def _measured(
-    way: Way, validation: Dataset, options: argparse.Namespace, mesh: DeviceMesh
+    way: Way, validations: dict[str, Dataset], options: argparse.Namespace, mesh: DeviceMesh
 ) -> dict[str, float]:
-    rows = min(options.validation_rows, len(validation))
-    numbers = np.array_split(np.arange(rows), math.ceil(rows / MICROBATCH))
-    batches = (to_tensors(validation.evaluation_batch(part), 0, CPU) for part in numbers)
-    result = evaluate(way.passes, batches, mesh)
-    masked, order = (result.sums[:2] / result.counts).tolist()
-    return {
-        "validation masked-LM loss": masked,
-        "validation order loss": order,
+    losses = {
+        f"{LOSS} on {name}": _loss(way, dataset, options, mesh) for name, dataset in validations.items()
+    }
+    return losses | {
         "real tokens": way.real_tokens,
         "rows of a step": way.rows / options.steps,
         "samples of a row": way.samples / way.rows,
@@ -256,17 +256,24 @@ def _measured(
     }
 
 
+def _loss(way: Way, validation: Dataset, options: argparse.Namespace, mesh: DeviceMesh) -> float:
+    rows = min(options.validation_rows, len(validation))
+    numbers = np.array_split(np.arange(rows), math.ceil(rows / MICROBATCH))
+    batches = (to_tensors(validation.evaluation_batch(part), 0, CPU) for part in numbers)
+    result = evaluate(way.passes, batches, mesh)
+    return (result.sums[0] / result.counts[0]).item()
+
+
 def _summary(found: list[dict[str, dict[str, float]]], entropy: float) -> str:
     """Say in one line how losses and speeds compare."""
 
     def of(name: str, key: str) -> list[float]:
         return [seed[name][key] for seed in found]
 
-    key = "validation masked-LM loss"
-    packed, single = of("packed", key), of("one sample per row", key)
-    difference = statistics.mean(packed) - statistics.mean(single)
-    spreads = [statistics.stdev(values) if len(values) > 1 else math.nan for values in (packed, single)]
-    spread = math.sqrt(statistics.mean(value**2 for value in spreads))
+    parts = [
+        _compared(rows, of("packed", f"{LOSS} on {rows}"), of("one sample per row", f"{LOSS} on {rows}"))
+        for rows in ("one sample per row", "packed rows")
+    ]
     ratios = {
         key: statistics.mean(
             a / b for a, b in zip(of("packed", key), of("one sample per row", key), strict=True)
@@ -274,10 +281,19 @@ def _summary(found: list[dict[str, dict[str, float]]], entropy: float) -> str:
         for key in ("fill", "real tokens per CPU second", "real tokens")
     }
     return (
-        f"loss packed {statistics.mean(packed):.4f} +- {spreads[0]:.4f}, one sample per row {statistics.mean(single):.4f} +- "
-        f"{spreads[1]:.4f} (mean and standard deviation over {len(found)} seeds; unigram entropy {entropy:.3f}); difference "
-        f"{difference:+.4f} = {difference / spread:+.2f} standard deviations; real tokens {ratios['real tokens']:.4f}; real "
+        f"{'; '.join(parts)}; {len(found)} seeds, unigram entropy {entropy:.3f}; real tokens {ratios['real tokens']:.4f}; real "
         f"tokens per CPU second x {ratios['real tokens per CPU second']:.3f}, fill x {ratios['fill']:.3f}"
+    )
+
+
+def _compared(rows: str, packed: list[float], single: list[float]) -> str:
+    """Say how the losses on one kind of validation rows compare: means and standard deviations over the seeds."""
+    difference = statistics.mean(packed) - statistics.mean(single)
+    spreads = [statistics.stdev(values) if len(values) > 1 else math.nan for values in (packed, single)]
+    spread = math.sqrt(statistics.mean(value**2 for value in spreads))
+    return (
+        f"validated on {rows}: trained on packed {statistics.mean(packed):.4f} +- {spreads[0]:.4f}, on one sample per row "
+        f"{statistics.mean(single):.4f} +- {spreads[1]:.4f}, difference {difference:+.4f} = {difference / spread:+.2f} deviations"
     )
 
 
