@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from megatron_bio.corpus.decontamination.benchmark import BenchmarkFile, shown
-from megatron_bio.corpus.decontamination.json_fields import Fields, parsed_json
+from megatron_bio.corpus.decontamination.json_fields import Fields, is_complete_object, parsed_json
 from megatron_bio.corpus.errors import DamagedFileError
 
 __all__ = ["BenchmarkFile", "DamagedFileError", "DataFile", "Fields", "shown"]
@@ -32,3 +32,10 @@ class DataFile(BenchmarkFile):
             Fields(self, f"line {number}", parsed_json(self, line, number))
             for number, line in self.filled_lines()
         ]
+
+    def first_object(self, number: int) -> Fields:
+        """The object in line `number`, the first that is not blank, or the one that the whole file is."""
+        lines = dict(self.lines())
+        if is_complete_object(lines[number]):
+            return Fields(self, f"line {number}", parsed_json(self, lines[number], number))
+        return Fields(self, "", self.json())
