@@ -122,7 +122,7 @@ def _decisions(labels: Counter[str]) -> Reading:
 
 def _choices(questions: QuestionSet[ChoiceQuestion]) -> Reading:
     places = questions.counted(
-        lambda question: "not given" if question.correct is None else "ABCDEFGHIJ"[question.correct]
+        lambda question: "not given" if question.correct is None else chr(ord("A") + question.correct)
     )
     return Reading(counts={"questions, by the right option": _sorted(places)})
 
