@@ -56,6 +56,12 @@ def test_an_inside_without_a_beginning_is_counted(written: WrittenFile) -> None:
     assert entities.repaired == {"I without a beginning before it, taken for B": 1}
 
 
+def test_nothing_goes_on_behind_an_end(written: WrittenFile) -> None:
+    entities = read_iob(written(lines("B-Drug", "E-Drug", "I-Drug", "S-Sign", "E-Sign", "O")))
+    assert entities.sentences[0].tags == ("B-Drug", "I-Drug", "B-Drug", "B-Sign", "B-Sign", "O")
+    assert entities.repaired.total() == 2
+
+
 def test_documents_blank_lines_and_tags_without_a_type(written: WrittenFile) -> None:
     text = "-DOCSTART- -X- O O\n\nOne B\nmore I\n\n\n \nTwo O\n\n-DOCSTART- O\nThree O\n"
     entities = read_iob(written(text))
