@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from megatron_bio.config.errors import ConfigurationError
-
 
 @dataclass(frozen=True, kw_only=True)
 class DataCheckOptions:
@@ -14,10 +12,3 @@ class DataCheckOptions:
     """The folder, with all folders below it; may be given without the flag."""
     json: bool = False
     """Print JSON instead of text."""
-
-    def __post_init__(self) -> None:
-        """Refuse what is no folder, before anything is read."""
-        if not self.folder.is_dir():
-            raise ConfigurationError(
-                f"--folder: expected a folder with benchmarks, found no folder {self.folder}."
-            )
