@@ -1,5 +1,6 @@
-"""Which form a file has, told by its first line or its JSON keys."""
+"""Which form a file has, told by its first lines or its JSON keys."""
 
+from collections.abc import Callable
 from typing import Literal
 
 from megatron_bio.downstream.readers.iob import is_iob_line
@@ -20,26 +21,36 @@ Kind = Literal[
 ]
 
 
+LINES_LOOKED_AT = 50
+_TABLES: tuple[tuple[Kind, Callable[[str], bool]], ...] = (
+    ("relation table", is_relation_table_line),
+    ("IOB", is_iob_line),
+)
+
+
 def kind_of(file: DataFile) -> Kind | None:
-    """The form, None for none of ours. Raises DamagedFileError for what begins as JSON and is none."""
-    number, line = file.filled_lines()[0]
-    if is_pubtator_line(line):
-        return "PubTator"
-    if line.lstrip().startswith("{"):
+    """The form, None for none of ours. Raises DamagedFileError for what begins as JSON and is none.
+
+    Of tables most of the first lines must fit, so that one damaged line does not make another file of it.
+    """
+    lines = file.filled_lines()[:LINES_LOOKED_AT]
+    number, first = lines[0]
+    if first.lstrip().startswith("{"):
         return _kind_of_json(file, number)
-    if is_relation_table_line(line):
-        return "relation table"
-    return "IOB" if is_iob_line(line) else None
+    if any(is_pubtator_line(line) for _, line in lines):
+        return "PubTator"
+    for kind, fits in _TABLES:
+        if 2 * sum(fits(line) for _, line in lines) > len(lines):
+            return kind
+    return None
 
 
 def _kind_of_json(file: DataFile, number: int) -> Kind | None:
     first = file.first_object(number)
     keys = set(first.values)
-    if "question" in keys and "opa" in keys:
-        return "MedMCQA"
-    if "question" in keys and "options" in keys:
-        return "MedQA"
-    if "questions" in keys:
+    if isinstance(first.values.get("question"), str) and keys & {"opa", "options"}:
+        return "MedMCQA" if "opa" in keys else "MedQA"
+    if isinstance(first.values.get("questions"), list):
         return "BioASQ"
     if "data" in keys:
         return _kind_of_articles(first)

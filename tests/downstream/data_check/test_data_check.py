@@ -78,6 +78,25 @@ def test_damaged_files_end_with_1(folder: Path, capsys: pytest.CaptureFixture[st
     assert set(json.loads(capsys.readouterr().out)["damaged"]) == {str(bad_line), str(truncated)}
 
 
+@pytest.mark.parametrize(
+    "content",
+    [f"alone\n{IOB}", "no tab\n" + 3 * "The @GENE$ gene and @DISEASE$.\t1\n", "x\n77|t|T.\n77|a|A.\n"],
+)
+def test_a_damaged_first_line_makes_no_other_file_of_it(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "train.tsv"
+    path.write_text(content, encoding="utf-8")
+    findings = look_into(tmp_path)
+    assert "line 1: expected" in findings.damaged[path]
+    assert findings.unknown == ()
+
+
+def test_a_vocabulary_with_such_words_is_no_benchmark(tmp_path: Path) -> None:
+    path = tmp_path / "vocab.json"
+    path.write_text('{"question": 1, "opa": 2, "options": 3, "questions": 4, "data": 5}', encoding="utf-8")
+    findings = look_into(tmp_path)
+    assert (findings.unknown, findings.damaged) == ((path,), {})
+
+
 def test_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "check", str(tmp_path / "none")]) == 1
     assert "expected a folder with benchmarks" in capsys.readouterr().err
