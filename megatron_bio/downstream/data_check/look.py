@@ -20,14 +20,14 @@ LARGEST_BYTES = 1 << 30
 
 def look_into(folder: Path) -> Findings:
     """Recognise and read every file in a folder and below it, but none whose name begins with a full stop."""
-    chemprot: dict[tuple[Path, str], dict[str, Path]] = defaultdict(dict)
+    paths = list(_files(folder))
+    chemprot = _chemprot_files(paths)
+    in_chemprot = {path for files in chemprot.values() for path in files.values()}
     parts: list[Part] = []
     damaged: dict[Path, str] = {}
     unknown: list[Path] = []
-    for path in _files(folder):
-        of_chemprot = chemprot_part(path)
-        if of_chemprot is not None:
-            chemprot[path.parent, of_chemprot[0]][of_chemprot[1]] = path
+    for path in paths:
+        if path in in_chemprot:
             continue
         try:
             part = None if path.stat().st_size > LARGEST_BYTES else _look_at(path)
@@ -54,6 +54,20 @@ def _files(folder: Path) -> Iterator[Path]:
         hidden = any(name.startswith(".") for name in path.relative_to(folder).parts)
         if path.is_file() and not hidden:
             yield path
+
+
+def _chemprot_files(paths: list[Path]) -> dict[tuple[Path, str], dict[str, Path]]:
+    """By folder and name: those called ChemProt, and texts with their entities; `relations.tsv` alone may be anything."""
+    groups: dict[tuple[Path, str], dict[str, Path]] = defaultdict(dict)
+    for path in paths:
+        part = chemprot_part(path)
+        if part is not None:
+            groups[path.parent, part[0]][part[1]] = path
+    return {
+        (folder, name): files
+        for (folder, name), files in groups.items()
+        if "chemprot" in name.casefold() or {"abstracts", "entities"} <= files.keys()
+    }
 
 
 def _is_data_by_name(path: Path) -> bool:

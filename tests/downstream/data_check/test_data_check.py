@@ -108,17 +108,25 @@ def test_an_empty_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_chemprot_without_its_entities_and_without_gold(tmp_path: Path) -> None:
-    abstracts = tmp_path / "own_training_abstracts.tsv"
+    abstracts = tmp_path / "chemprot_training_abstracts.tsv"
     abstracts.write_text("77\tAspirin.\tCOX-1.\n", encoding="utf-8")
     findings = look_into(tmp_path)
-    assert "expected own_training_entities.tsv beside it" in findings.damaged[abstracts]
-    (tmp_path / "own_training_entities.tsv").write_text("77\tT1\tCHEMICAL\t0\t7\tAspirin\n", encoding="utf-8")
+    assert "expected chemprot_training_entities.tsv beside it" in findings.damaged[abstracts]
+    (tmp_path / "chemprot_training_entities.tsv").write_text(
+        "77\tT1\tCHEMICAL\t0\t7\tAspirin\n", encoding="utf-8"
+    )
     (part,) = look_into(tmp_path).parts
     assert (part.benchmark, part.name) == ("ChemProt", "training")
     assert part.differences[:2] == (
-        "own_training_relations.tsv is not there",
-        "own_training_gold_standard.tsv is not there",
+        "chemprot_training_relations.tsv is not there",
+        "chemprot_training_gold_standard.tsv is not there",
     )
+
+
+def test_relations_alone_are_told_by_their_content(tmp_path: Path) -> None:
+    (tmp_path / "my_relations.tsv").write_text("The @GENE$ gene and @DISEASE$.\t1\n", encoding="utf-8")
+    (part,) = look_into(tmp_path).parts
+    assert part.kind == "relation table"
 
 
 def test_a_known_file_is_told_by_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
