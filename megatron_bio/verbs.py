@@ -283,6 +283,22 @@ HELPERS = (
         ),
     ),
     Verb(
+        name="data check",
+        options="megatron_bio.config.data_check:DataCheckOptions",
+        function="megatron_bio.downstream.data_check.run:data_check",
+        summary="which benchmarks are in a folder, whole or not, and what is in them",
+        description=(
+            "Recognises the files of benchmarks (named entities, relations, questions) by content and name, reads all of them,\n"
+            "compares every offset with the text, and prints counts, label bias, checksums, and what is missing. Ends with 1 if\n"
+            "a file is damaged. Downloads and changes nothing. docs/downstream-data.md says where each set comes from."
+        ),
+        examples=(
+            "megatron-bio data check benchmarks/",
+            "megatron-bio data check benchmarks/BC5CDR-chem --json",
+        ),
+        positional="folder",
+    ),
+    Verb(
         name="inspect",
         options="megatron_bio.config.inspect:InspectOptions",
         function="megatron_bio.inspection:inspect",

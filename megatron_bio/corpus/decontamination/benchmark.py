@@ -9,6 +9,8 @@ from pathlib import Path
 from megatron_bio.corpus.decompression import DecompressedFile
 from megatron_bio.corpus.errors import DamagedFileError
 
+UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BenchmarkItem:
@@ -33,6 +35,10 @@ class BenchmarkFile:
             self.content = file.read()
         self.sha256 = hashlib.sha256(self.content).hexdigest()
         content = self.content.removeprefix(b"\xef\xbb\xbf")
+        if content.startswith(UTF_16_MARKS):
+            raise self.damaged(
+                "byte 1", "UTF-8, found the mark of UTF-16. Convert the file to UTF-8, for example with iconv"
+            )
         if b"\x00" in content:
             raise DamagedFileError(
                 path,
