@@ -1,0 +1,1 @@
+"""Downstream tasks: data sets, scorers, fine-tuning and the report."""
