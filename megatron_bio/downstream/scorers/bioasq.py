@@ -183,7 +183,8 @@ def _answer(file: InputFile, name: str, value: Any, kind: str, submitted: bool) 
             f"found {len(value)}.",
             file.line_of(name),
         )
-    items = [[item] if isinstance(item, str) else item for item in value]
+    # An item without any name is none: it takes no rank and is not wrong either.
+    items = [[item] if isinstance(item, str) else item for item in value if item != []]
     return [tuple(text.lower() for text in (item[:1] if submitted else item)) for item in items]
 
 
