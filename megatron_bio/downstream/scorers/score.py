@@ -4,6 +4,7 @@ import json
 import os
 import platform
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 
 import megatron_bio
@@ -65,22 +66,23 @@ def _options_of_task(options: ScoreOptions) -> dict[str, object]:
 def table(scores: Scores) -> list[str]:
     """Return lines with a row for each name; a new heading stands where the measures change."""
     rows = list(_rows(scores))
-    width = max(len(name) for name, _ in rows) + 2
+    names = max(len(name) for name, _ in rows)
     lines: list[str] = []
-    heading: tuple[str, ...] = ()
-    for name, row in rows:
-        if tuple(row) != heading:
-            lines += [""] if heading else []
-            heading = tuple(row)
-            lines.append(" " * width + "  ".join(heading))
-        cells = [
-            f"{value:,.{_DIGITS}f}" if isinstance(value, float) else f"{value:,}" for value in row.values()
+    for heading, group in groupby(rows, key=lambda named: tuple(named[1])):
+        cells = [("", heading), *((name, tuple(map(_cell, row.values()))) for name, row in group)]
+        widths = [max(map(len, column)) for column in zip(*(texts for _, texts in cells), strict=True)]
+        lines += [""] if lines else []
+        lines += [
+            "  ".join(
+                [f"{name:<{names}}", *(f"{text:>{width}}" for text, width in zip(texts, widths, strict=True))]
+            )
+            for name, texts in cells
         ]
-        lines.append(
-            f"{name:<{width}}"
-            + "  ".join(f"{cell:>{len(title)}}" for cell, title in zip(cells, heading, strict=True))
-        )
     return lines
+
+
+def _cell(value: float) -> str:
+    return f"{value:,.{_DIGITS}f}" if isinstance(value, float) else f"{value:,}"
 
 
 def _rows(scores: Scores) -> Iterator[tuple[str, dict[str, float | int]]]:

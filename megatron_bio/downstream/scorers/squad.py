@@ -6,7 +6,7 @@ Sources: P. Rajpurkar et al. 2016 (arXiv 1606.05250) and 2018 (arXiv 1806.03822)
 import re
 import string
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from megatron_bio.downstream.scorers.counts import Scores, harmonic_mean, percent
@@ -102,7 +102,7 @@ def _row(exact: Sequence[float], f1: Sequence[float]) -> dict[str, float | int]:
     }
 
 
-def _best(answers: Sequence[str], predicted: str, compare: Any) -> float:
+def _best(answers: Sequence[str], predicted: str, compare: Callable[[str, str], float]) -> float:
     # An answer of articles and punctuation alone is none; the question still counts as one that has an answer.
     usable = [answer for answer in answers if normalised_tokens(answer)] or [""]
     return max(compare(answer, predicted) for answer in usable)
