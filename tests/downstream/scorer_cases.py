@@ -356,6 +356,6 @@ def cases(task: str) -> list[Case]:
     return [TASKS[task](number) for number in range(CASES)]
 
 
-def fingerprint(task: str) -> str:
+def fingerprint(all_cases: list[Case]) -> str:
     """Return the sha256 of all cases of a task, which the official scores belong to."""
-    return hashlib.sha256(json.dumps(cases(task)).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(all_cases).encode()).hexdigest()

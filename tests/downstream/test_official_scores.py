@@ -17,7 +17,6 @@ from megatron_bio.downstream.scorers.input_file import InputFile
 from tests.downstream import scorer_cases
 
 FOLDER = Path(__file__).parent / "official_scores"
-Pair = tuple[dict[str, float], dict[str, float]]
 
 
 def in_memory(content: object) -> InputFile:
@@ -25,16 +24,13 @@ def in_memory(content: object) -> InputFile:
     return InputFile(path=Path("memory"), text=text, sha256="")
 
 
-def official(task: str) -> list[dict[str, float]]:
-    content = json.loads(gzip.decompress((FOLDER / f"{task}.json.gz").read_bytes()))
-    assert content["cases"] == scorer_cases.fingerprint(task), "these scores belong to other predictions"
-    scores: list[dict[str, float]] = content["scores"]
-    assert len(scores) >= 1000
-    return scores
-
-
 def pairs(task: str) -> Iterator[tuple[int, dict[str, Any], dict[str, float]]]:
-    for number, (case, scores) in enumerate(zip(scorer_cases.cases(task), official(task), strict=True)):
+    """Give number, case and official scores."""
+    content = json.loads(gzip.decompress((FOLDER / f"{task}.json.gz").read_bytes()))
+    cases = scorer_cases.cases(task)
+    assert len(cases) >= 1000
+    assert content["cases"] == scorer_cases.fingerprint(cases), "these scores belong to other predictions"
+    for number, (case, scores) in enumerate(zip(cases, content["scores"], strict=True)):
         yield number, case, scores
 
 

@@ -284,6 +284,18 @@ def test_bad_files_are_named_with_the_line(
     assert str(tmp_path) in str(raised.value) and not output.exists()
 
 
+def test_a_line_is_that_of_the_key_and_not_of_an_equal_value(tmp_path: Path) -> None:
+    text = '{"2": "1",\n"ä": "2",\n"1": "1",\n"\\u00e4": {"id" : "1"}}'
+    file = InputFile.read(written(tmp_path / "ids", text))
+    assert [file.line_of("1"), file.line_of("1", 2), file.line_of("2"), file.line_of("2", 2)] == [
+        3,
+        4,
+        1,
+        None,
+    ]
+    assert [file.line_of("ä"), file.line_of("ä", 2), file.line_of("3")] == [2, 4, None]
+
+
 def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     path = tmp_path / "latin"
     path.write_bytes("a\tO\nnaïve\tO\n".encode("latin-1"))

@@ -120,10 +120,11 @@ def score_files(gold_file: InputFile, predictions_file: InputFile, types: Sequen
         gold_file.refuse(f"expected questions of the types {', '.join(types)}, found none.")
     submitted = _entries(predictions_file)
     others = every.keys() - gold.keys()
-    require_same_ids(gold, gold_file, [name for name in submitted if name not in others], predictions_file)
+    relevant = {name: entry for name, entry in submitted.items() if name not in others}
+    require_same_ids(gold, gold_file, relevant, predictions_file)
     answers = {
         name: _answer(
-            predictions_file, name, submitted[name].get("exact_answer"), question.type, submitted=True
+            predictions_file, name, relevant[name].get("exact_answer"), question.type, submitted=True
         )
         for name, question in gold.items()
     }

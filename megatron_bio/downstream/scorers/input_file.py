@@ -71,13 +71,13 @@ class InputFile:
         except RecursionError:
             self.refuse("expected JSON of this task, found one that is nested too deeply.")
 
-    def line_of(self, text: str, occurrence: int = 1) -> int | None:
-        """Return the line where a JSON string stands for the first, second… time, if that can be told."""
-        forms = {re.escape(json.dumps(text, ensure_ascii=ascii_only)) for ascii_only in (True, False)}
-        found = list(re.finditer("|".join(forms), self.text))
-        return (
-            self.text.count("\n", 0, found[occurrence - 1].start()) + 1 if len(found) >= occurrence else None
-        )
+    def line_of(self, name: str, occurrence: int = 1) -> int | None:
+        """Return the line where a name is a key of JSON, or the value of "id", for the first, second… time, if there is one."""
+        forms = "|".join(re.escape(json.dumps(name, ensure_ascii=ascii_only)) for ascii_only in (True, False))
+        places = list(re.finditer(rf'"id"\s*:\s*(?={forms})|(?:{forms})(?=\s*:)', self.text))
+        if len(places) < occurrence:
+            return None
+        return self.text.count("\n", 0, places[occurrence - 1].start()) + 1
 
     def refuse(self, message: str, line: int | None = None) -> NoReturn:
         """Raise a ScoringError that begins with the file and the line."""

@@ -7,7 +7,6 @@ import re
 import string
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 from megatron_bio.downstream.scorers.counts import Scores, harmonic_mean, percent
 from megatron_bio.downstream.scorers.input_file import (
