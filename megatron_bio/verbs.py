@@ -265,6 +265,20 @@ STAGES = (
         ),
         positional="texts",
     ),
+    Verb(
+        name="score",
+        options="megatron_bio.config.score:ScoreOptions",
+        function="megatron_bio.downstream.scorers.score:score",
+        summary="predictions beside gold data, by the measures of each benchmark",
+        description=(
+            "Gives the measures of the benchmark's official program (conlleval, ChemProt's kit, SQuAD's scripts, BioASQ's\n"
+            "Evaluation-Measures), in per cent, for predictions of any model. docs/scoring.md has the forms of the files."
+        ),
+        examples=(
+            "megatron-bio score --task ner --gold BC5CDR/test.tsv --predictions predicted.tsv --output results.json",
+            "megatron-bio score --task bioasq --question_types factoid --gold 7B1_golden.json --predictions submission.json",
+        ),
+    ),
 )
 HELPERS = (
     Verb(

@@ -34,8 +34,7 @@ WITHOUT_TORCH = (
     "tokens",
     "data",
     "planning",
-    "downstream.readers",
-    "downstream.data_check",
+    "downstream",
 )
 OUTSIDE = {"tools", "examples", "benchmarks", "tests"}
 MOST_LINES = 400
