@@ -13,11 +13,11 @@ from tests.distributed.pool import Pool
 from tests.distributed.training_case import Case
 
 
-# Every second one in `make test`, all of them in `make test-all`.
+# Every fourth one in `make test`, all of them in `make test-all`.
 @pytest.mark.parametrize(
     "case",
     [
-        pytest.param(case, marks=pytest.mark.slow if number % 3 else (), id=str(case))
+        pytest.param(case, marks=pytest.mark.slow if number % 4 else (), id=str(case))
         for number, case in enumerate(pairwise())
     ],
 )

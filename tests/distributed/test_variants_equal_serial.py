@@ -19,14 +19,14 @@ def case(variant: str, ranks: int, dropout: float = 0.1, **layout: Any) -> Case:
 
 
 CASES = [
-    case("post", 2, tensor_parallel=2, sequence_parallel=False),
+    pytest.param(case("post", 2, tensor_parallel=2, sequence_parallel=False), marks=pytest.mark.slow),
     case("post", 2, tensor_parallel=2, recompute="selective"),
     case("post", 2, pipeline_parallel=2, recompute="full"),
     case("post", 2, zero=3),
     case("post_without_order", 2, pipeline_parallel=2, pipeline_schedule="interleaved"),
     case("megatron", 2, tensor_parallel=2),
     case("scaled", 2, tensor_parallel=2, recompute="selective"),
-    case("scaled", 2, pipeline_parallel=2, dropout=0.0),
+    pytest.param(case("scaled", 2, pipeline_parallel=2, dropout=0.0), marks=pytest.mark.slow),
 ]
 
 
