@@ -40,6 +40,7 @@ from transformers import pipeline
 model = pipeline("$task", model="path/to/$name")
 print(model($example))
 ```
+$caution
 
 ## Intended use and limits
 
@@ -63,6 +64,12 @@ _MACHINE = {
 """What of a run's configuration is a place on a machine, and no property of the model."""
 
 
+_SCALED = """
+With transformers 4 give `model_kwargs={"attn_implementation": "eager"}`: its other forms of attention leave out
+`scale_attn_by_inverse_layer_idx` and compute something else.
+"""
+
+
 def model_card(checkpoint: Checkpoint, name: str, options: ConvertOptions) -> str:
     """Return the card in Markdown; `name` is the folder's."""
     model = checkpoint.model
@@ -77,6 +84,7 @@ def model_card(checkpoint: Checkpoint, name: str, options: ConvertOptions) -> st
         heads=model.num_attention_heads,
         vocab=f"{model.vocab_size:,}",
         origin=_origin(checkpoint),
+        caution=_SCALED if model.scale_attention_by_inverse_layer else "",
         training=_training(checkpoint),
         commands=_commands(checkpoint, name, options),
         license_line=f"license: {options.license}" if options.license else "# license: not given",

@@ -155,6 +155,7 @@ def test_gpt_that_scales_attention_by_layer_is_exact(gpt: Trained, tmp_path: Pat
     convert(
         options(save_run(tmp_path / "run", gpt.tokenizer, config, random_model(config)), tmp_path / "out")
     )
+    assert '"attn_implementation": "eager"' in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_bert_with_megatrons_activation_needs_approximate_and_prints_the_difference(
