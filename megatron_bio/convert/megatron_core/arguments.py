@@ -14,6 +14,7 @@ from torch import Tensor
 from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.config.model import ModelConfig
 from megatron_bio.convert.errors import ConvertError
+from megatron_bio.convert.megatron_arguments import arguments_of_model
 from megatron_bio.convert.megatron_core.table import MASKED_LM_HEAD, ORDER_HEAD, POSITIONS, STACKS, WORDS
 
 VERSION = 3.0
@@ -107,54 +108,32 @@ def arguments_of(
 ) -> Namespace:
     """Return the arguments with which Megatron-LM builds the model."""
     return Namespace(
-        num_layers=model.num_layers,
-        hidden_size=model.hidden_size,
-        ffn_hidden_size=model.ffn_size,
-        num_attention_heads=model.num_attention_heads,
-        kv_channels=model.hidden_size // model.num_attention_heads,
-        group_query_attention=False,
-        num_query_groups=1,
-        max_position_embeddings=model.max_position_embeddings,
-        seq_length=sequence_length,
-        position_embedding_type="learned_absolute",
-        add_position_embedding=True,
-        use_rotary_position_embeddings=False,
+        **arguments_of_model(
+            model,
+            vocabulary_rows=vocabulary_rows,
+            sequence_length=sequence_length,
+            precision=precision,
+            step=step,
+            samples=samples,
+            tokenizer_type=tokenizer_type,
+        ),
         rotary_base=10000,
-        rotary_percent=1.0,
         rotary_interleaved=False,
-        normalization="LayerNorm",
-        norm_epsilon=model.layernorm_epsilon,
-        apply_layernorm_1p=False,
-        apply_residual_connection_post_layernorm=False,
         apply_query_key_layer_scaling=False,
-        add_bias_linear=True,
         add_qkv_bias=False,
-        swiglu=False,
         squared_relu=False,
         openai_gelu=False,
         bias_gelu_fusion=model.mlp_activation == "gelu_tanh",
-        untie_embeddings_and_output_weights=False,
         bert_binary_head=model.architecture == "bert" and model.order_head,
         num_experts=None,
-        init_method_std=model.init_method_std,
-        hidden_dropout=model.hidden_dropout,
-        attention_dropout=model.attention_dropout,
-        padded_vocab_size=vocabulary_rows,
         make_vocab_size_divisible_by=vocabulary_multiple,
-        tokenizer_type=tokenizer_type,
         tensor_model_parallel_size=1,
         pipeline_model_parallel_size=1,
         virtual_pipeline_model_parallel_size=None,
-        fp16=precision == "fp16",
-        bf16=precision == "bf16",
         use_distributed_optimizer=False,
         transformer_impl="local",
-        data_parallel_random_init=False,
         phase_transition_iterations=None,
         ckpt_format="torch_dist",
-        iteration=step,
-        consumed_train_samples=samples,
-        consumed_valid_samples=0,
         skipped_train_samples=0,
     )
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.config.model import ModelConfig
 from megatron_bio.convert.errors import ConvertError
+from megatron_bio.convert.megatron_arguments import arguments_of_model
 from megatron_bio.convert.sources import Told
 
 _ONLY: dict[str, tuple[Any, ...]] = {
@@ -132,48 +133,26 @@ def arguments_of(
     """Return the arguments that Megatron-LM reads from a checkpoint (`--use-checkpoint-args`) or compares with its own."""
     per_chunk = model.num_layers // (pipeline_parallel * virtual_pipeline)
     return Namespace(
-        num_layers=model.num_layers,
-        hidden_size=model.hidden_size,
-        ffn_hidden_size=model.ffn_size,
-        num_attention_heads=model.num_attention_heads,
-        kv_channels=model.hidden_size // model.num_attention_heads,
-        group_query_attention=False,
-        num_query_groups=1,
-        max_position_embeddings=model.max_position_embeddings,
-        seq_length=sequence_length,
-        padded_vocab_size=vocabulary_rows,
+        **arguments_of_model(
+            model,
+            vocabulary_rows=vocabulary_rows,
+            sequence_length=sequence_length,
+            precision=precision,
+            step=step,
+            samples=samples,
+            tokenizer_type=tokenizer_type,
+        ),
         make_vocab_size_divisible_by=128,
-        position_embedding_type="learned_absolute",
-        add_position_embedding=True,
-        use_rotary_position_embeddings=False,
-        rotary_percent=1.0,
-        normalization="LayerNorm",
-        apply_layernorm_1p=False,
         layernorm_epsilon=model.layernorm_epsilon,
-        norm_epsilon=model.layernorm_epsilon,
-        add_bias_linear=True,
-        swiglu=False,
-        untie_embeddings_and_output_weights=False,
-        apply_residual_connection_post_layernorm=False,
         bias_gelu_fusion=_is_fused(model),
         openai_gelu=model.activation_name == "gelu_tanh" and model.architecture == "bert",
         onnx_safe=None,
         bert_binary_head=model.order_head,
-        hidden_dropout=model.hidden_dropout,
-        attention_dropout=model.attention_dropout,
-        init_method_std=model.init_method_std,
         tensor_model_parallel_size=tensor_parallel,
         model_parallel_size=tensor_parallel,
         pipeline_model_parallel_size=pipeline_parallel,
         virtual_pipeline_model_parallel_size=virtual_pipeline if virtual_pipeline > 1 else None,
         num_layers_per_virtual_pipeline_stage=per_chunk if virtual_pipeline > 1 else None,
-        data_parallel_random_init=False,
-        tokenizer_type=tokenizer_type,
-        fp16=precision == "fp16",
-        bf16=precision == "bf16",
-        iteration=step,
-        consumed_train_samples=samples,
-        consumed_valid_samples=0,
     )
 
 
