@@ -20,6 +20,7 @@ from megatron_bio.convert.megatron_core.table import OUTPUT_WEIGHT, TOKEN_TYPES,
 from megatron_bio.convert.sources import Checkpoint, TensorSource
 from megatron_bio.convert.table import AsOurs, foreign_shapes
 from megatron_bio.convert.torch_file.open import open_torch_file
+from megatron_bio.convert.zero_token_types import WithZeroTokenTypes
 
 DESCRIPTION = "metadata.json"
 COMMON = "common.pt"
@@ -51,26 +52,6 @@ class Moments(TensorSource):
         """Return one moment."""
         parameter, _, kind = name.rpartition(".")
         return self._kinds[kind].read(parameter)
-
-
-class _WithTokenTypes(TensorSource):
-    """The tensors and a table of zeros for token types: a BERT without binary head is built without it."""
-
-    def __init__(self, source: TensorSource, hidden_size: int) -> None:
-        self._source = source
-        self._dtype = source.described()[WORDS].dtype
-        self._shape = (2, hidden_size)
-
-    def described(self) -> Mapping[str, Tensor]:
-        """Shapes and dtypes."""
-        table = torch.empty(self._shape, dtype=self._dtype, device="meta")
-        return {**self._source.described(), TOKEN_TYPES: table}
-
-    def read(self, name: str) -> Tensor:
-        """Return one tensor."""
-        if name == TOKEN_TYPES:
-            return torch.zeros(self._shape, dtype=self._dtype)
-        return self._source.read(name)
 
 
 @dataclass(frozen=True)
@@ -110,7 +91,7 @@ def open_checkpoint(path: Path, vocab_size: int | None) -> Checkpoint:
     tokens = vocab_size if vocab_size is not None and 0 <= rows - vocab_size < _MOST_PADDING else rows
     model = model_of(folder, common.arguments, found, tokens)
     if model.architecture == "bert" and not model.order_head and TOKEN_TYPES not in found:
-        tensors = _WithTokenTypes(tensors, model.hidden_size)
+        tensors = WithZeroTokenTypes(tensors, TOKEN_TYPES, WORDS)
     table = megatron_core_table(model, rows)
     expected = foreign_shapes(table, our_shapes(model))
     require_shapes(folder, expected, _shapes(tensors))

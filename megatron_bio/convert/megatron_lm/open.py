@@ -23,7 +23,6 @@ from megatron_bio.convert.megatron_lm.table import (
     POSITION_EMBEDDINGS,
     TOKEN_TYPES,
     WORD_EMBEDDINGS,
-    NoTokenTypes,
     megatron_table,
     without_missing_head,
 )
@@ -31,6 +30,7 @@ from megatron_bio.convert.sources import Checkpoint, TensorSource, Told
 from megatron_bio.convert.table import AsOurs, Table, foreign_shapes
 from megatron_bio.convert.torch_file.open import open_torch_file
 from megatron_bio.convert.torch_file.tensors import LazyTensor
+from megatron_bio.convert.zero_token_types import WithZeroTokenTypes
 
 _LEAST_PADDING = 1024
 _INNER = "language_model.encoder.layers.0.mlp.dense_h_to_4h.weight"
@@ -65,15 +65,20 @@ def open_checkpoint(path: Path, vocab_size: int | None, told: Told | None = None
     tokens = _tokens(path, args, rows, tensor, vocab_size)
     model = model_of(path, args, seen, tokens, told or Told())
     cut = Cut(tensor, model.num_attention_heads, order_of(version))
-    joined = JoinedRanks(path, parts, cut)
+    has_types = seen.architecture == "gpt" or TOKEN_TYPES in parts[0, 0]
+    joined = _joined(path, parts, cut, has_types)
     found = joined.described()
-    table, missing = without_missing_head(megatron_table(model, rows, TOKEN_TYPES in found), set(found))
+    table, missing = without_missing_head(megatron_table(model, rows), set(found))
     left_out = [] if model.order_head else [name for name in POOLER if name in found]
     _require_tensors(path, table, our_shapes(model), {k: v for k, v in found.items() if k not in left_out})
-    moments, note = _moments(path, shards, stages, cut, table)
+    moments, note = (
+        _moments(path, shards, stages, cut, table)
+        if has_types
+        else (None, "the model has no token types, ours have")
+    )
     has_master = all(shard.state.master for shard in shards.values())
     if has_master:
-        joined = JoinedRanks(path, _parts(shards, stages, _with_master), cut)
+        joined = _joined(path, _parts(shards, stages, _with_master), cut, has_types)
     return Checkpoint(
         format="megatron_lm",
         path=path,
@@ -96,10 +101,15 @@ def open_checkpoint(path: Path, vocab_size: int | None, told: Told | None = None
             "left_out": left_out,
             "notes": [
                 *([f"Adam's moments are not carried: {note}"] if note else []),
-                *_notes(files, TOKEN_TYPES in found, model.architecture),
+                *_notes(files, has_types),
             ],
         },
     )
+
+
+def _joined(path: Path, parts: Parts, cut: Cut, has_token_types: bool) -> TensorSource:
+    whole = JoinedRanks(path, parts, cut)
+    return whole if has_token_types else WithZeroTokenTypes(whole, TOKEN_TYPES, WORD_EMBEDDINGS)
 
 
 def _shard(file: Path) -> _Shard:
@@ -208,9 +218,8 @@ def _tokens(path: Path, args: Namespace, rows: int, tensor: int, given: int | No
 def _require_tensors(
     path: Path, table: Table, ours: Mapping[str, tuple[int, ...]], found: Mapping[str, Tensor]
 ) -> None:
-    stored = tuple(item for item in table if not isinstance(item.transformation, NoTokenTypes))
     shapes = {name: tuple(value.shape) for name, value in found.items()}
-    require_shapes(path, foreign_shapes(stored, ours), shapes)
+    require_shapes(path, foreign_shapes(table, ours), shapes)
     for name, value in found.items():
         if not value.dtype.is_floating_point:
             raise ConvertError(f"{path}: {name} is stored as {value.dtype}, expected floating-point numbers.")
@@ -223,8 +232,6 @@ def _moments(
     notes = [shard.state.note for shard in shards.values() if shard.state.note]
     if notes or not all(shard.state.moments for shard in shards.values()):
         return None, notes[0] if notes else None
-    if any(isinstance(item.transformation, NoTokenTypes) for item in table):
-        return None, "the model has no token types, ours have"
 
     def parts(kind: str) -> Parts:
         return _parts(
@@ -239,13 +246,13 @@ def _moments(
     return MomentTensors({kind: AsOurs(table, JoinedRanks(path, parts(kind), cut)) for kind in KINDS}), None
 
 
-def _notes(files: Mapping[tuple[int, int], Path], has_token_types: bool, architecture: str) -> list[str]:
+def _notes(files: Mapping[tuple[int, int], Path], has_token_types: bool) -> list[str]:
     notes = []
     if any((file.parent / DISTRIBUTED_OPTIMIZER).is_file() for file in files.values()):
         notes.append(
             f"Adam's moments are in {DISTRIBUTED_OPTIMIZER}, which is not read; they are not carried"
         )
-    if architecture == "bert" and not has_token_types:
+    if not has_token_types:
         notes.append("the model has no token types; ours have zeros, which change nothing")
     return notes
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from megatron_bio.config.model import ModelConfig, padded_vocab_size
-from megatron_bio.convert.table import Entry, Table, entry, weight_and_bias
+from megatron_bio.convert.table import Table, entry, weight_and_bias
 from megatron_bio.convert.transformations import Transformation
 
 HEAD = "masked_lm_head."
@@ -47,33 +47,15 @@ class PaddedRows:
         return padded
 
 
-@dataclass(frozen=True)
-class NoTokenTypes:
-    """A table of token types for a model without: adding its zeros changes nothing. Made in the shape of the position table."""
-
-    def to_foreign(self, ours: Tensor) -> tuple[Tensor, ...]:
-        """Nothing: tables are always written."""
-        raise NotImplementedError("token types are written")
-
-    def to_ours(self, foreign: tuple[Tensor, ...]) -> Tensor:
-        """[positions, H] -> zeros [2, H]."""
-        return foreign[0].new_zeros((2, foreign[0].shape[1]))
-
-
-def megatron_table(config: ModelConfig, vocabulary_rows: int, has_token_types: bool = True) -> Table:
+def megatron_table(config: ModelConfig, vocabulary_rows: int) -> Table:
     """Return the table: every parameter of the model, each once, in the order in which Megatron-LM registers them."""
     assert config.vocab_size is not None, "a checkpoint says how many rows its vocabulary has"
     vocabulary = PaddedRows(config.vocab_size, padded_vocab_size(config.vocab_size), vocabulary_rows)
-    token_types = (
-        entry("embeddings.tokentype_embeddings.weight", TOKEN_TYPES)
-        if has_token_types
-        else Entry("embeddings.tokentype_embeddings.weight", (POSITION_EMBEDDINGS,), NoTokenTypes())
-    )
     bert = config.architecture == "bert"
     return (
         entry("embeddings.word_embeddings.weight", WORD_EMBEDDINGS, vocabulary),
         entry("embeddings.position_embeddings.weight", POSITION_EMBEDDINGS),
-        *((token_types,) if bert else ()),
+        *((entry("embeddings.tokentype_embeddings.weight", TOKEN_TYPES),) if bert else ()),
         *(
             item
             for layer in range(config.num_layers)

@@ -17,14 +17,14 @@ from megatron_bio.convert.megatron_lm.table import (
     POOLER,
     TOKEN_TYPES,
     WORD_EMBEDDINGS,
-    NoTokenTypes,
     megatron_table,
     without_missing_head,
 )
 from megatron_bio.convert.nemo.configuration import CONFIG, LARGEST_CONFIG, NemoConfig
 from megatron_bio.convert.nemo.parts import read_parts
-from megatron_bio.convert.sources import Checkpoint
+from megatron_bio.convert.sources import Checkpoint, TensorSource
 from megatron_bio.convert.table import AsOurs, Table, foreign_shapes
+from megatron_bio.convert.zero_token_types import WithZeroTokenTypes
 from megatron_bio.tokens.errors import TokenizerError
 from megatron_bio.tokens.tokenizer import Tokenizer
 
@@ -54,8 +54,12 @@ def open_checkpoint(path: Path, vocab_size: int | None) -> Checkpoint:
     model = config.model(tokens, order_head=CLASSIFIER in names)
     tensor, stages = (1 + max(rank[axis] for rank in parts) for axis in (0, 1))
     order = ORDERS[0] if config.legacy_order else ORDERS[2]
-    joined = JoinedRanks(path, parts, Cut(tensor, model.num_attention_heads, order), owner=archive)
-    table, missing = without_missing_head(megatron_table(model, rows, TOKEN_TYPES in names), names)
+    joined: TensorSource = JoinedRanks(
+        path, parts, Cut(tensor, model.num_attention_heads, order), owner=archive
+    )
+    if model.architecture == "bert" and TOKEN_TYPES not in names:
+        joined = WithZeroTokenTypes(joined, TOKEN_TYPES, WORD_EMBEDDINGS)
+    table, missing = without_missing_head(megatron_table(model, rows), names)
     left_out = [] if CLASSIFIER in names else [name for name in POOLER if name in names]
     _require_tensors(
         path, model, table, {name: t for name, t in joined.described().items() if name not in left_out}
@@ -135,10 +139,9 @@ def _tokens(path: Path, config: NemoConfig, rows: int, given: int | None, tokeni
 
 
 def _require_tensors(path: Path, model: ModelConfig, table: Table, found: Mapping[str, Tensor]) -> None:
-    stored = tuple(item for item in table if not isinstance(item.transformation, NoTokenTypes))
     require_shapes(
         path,
-        foreign_shapes(stored, our_shapes(model)),
+        foreign_shapes(table, our_shapes(model)),
         {name: tuple(value.shape) for name, value in found.items()},
     )
     for name, value in found.items():
