@@ -71,11 +71,9 @@ def open_checkpoint(path: Path, vocab_size: int | None, told: Told | None = None
     table, missing = without_missing_head(megatron_table(model, rows), set(found))
     left_out = [] if model.order_head else [name for name in POOLER if name in found]
     _require_tensors(path, table, our_shapes(model), {k: v for k, v in found.items() if k not in left_out})
-    moments, note = (
-        _moments(path, shards, stages, cut, table)
-        if has_types
-        else (None, "the model has no token types, ours have")
-    )
+    moments, note = _moments(path, shards, stages, cut, table)
+    if moments is not None and not has_types:
+        moments, note = None, "the model has no token types, ours have"
     has_master = all(shard.state.master for shard in shards.values())
     if has_master:
         joined = _joined(path, _parts(shards, stages, _with_master), cut, has_types)
