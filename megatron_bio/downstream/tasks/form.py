@@ -22,8 +22,8 @@ HeadKind = Literal["tokens", "sequence", "spans", "choices"]
 """What a model's head gives: logits of labels for each piece, logits of labels for the row, logits for each piece of being first
 and last of the answer, one logit for each option."""
 Row = dict[str, Any]
-"""`input_ids` (pieces; with the head "choices" a list for each option), `token_type_ids` if the tokenizer makes them, and for training
-`labels` (tokens: one for each piece; sequence, choices: one) or `start_positions` and `end_positions` (spans). No padding."""
+"""`input_ids` (pieces; with the head "choices" a list for each option), `token_type_ids` if the tokenizer makes them, and for
+training `labels` (tokens: one for each piece; sequence, choices: one) or `start_positions` and `end_positions` (spans). No padding."""
 Logits = NDArray[np.float32]
 
 LOSS_IGNORES = -100
