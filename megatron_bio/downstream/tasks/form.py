@@ -23,7 +23,8 @@ HeadKind = Literal["tokens", "sequence", "spans", "choices"]
 and last of the answer, one logit for each option."""
 Row = dict[str, Any]
 """`input_ids` (pieces; with the head "choices" a list for each option), `token_type_ids` if the tokenizer makes them, and for
-training `labels` (tokens: one for each piece; sequence, choices: one) or `start_positions` and `end_positions` (spans). No padding."""
+training `labels` (tokens: one for each piece; sequence, choices: one) or `start_positions` and `end_positions` (spans). No
+padding."""
 Logits = NDArray[np.float32]
 
 LOSS_IGNORES = -100
