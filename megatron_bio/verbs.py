@@ -266,6 +266,25 @@ STAGES = (
         positional="texts",
     ),
     Verb(
+        name="evaluate",
+        options="megatron_bio.config.evaluate:EvaluateOptions",
+        function="megatron_bio.downstream.evaluation.run:evaluate",
+        summary="fine-tune a model on benchmarks and score it, with several seeds",
+        description=(
+            "Fine-tunes a model (a Hugging Face folder or name, or a run of ours) on named entities, relations and questions,\n"
+            "tries learning rates and epochs on development data, repeats the best with every seed, and writes results.json with\n"
+            "scores, settings, data hashes and learning curves. Finished runs are never made twice. docs/evaluate.md has the rest."
+        ),
+        examples=(
+            "megatron-bio evaluate --model models/first --tasks all --data_dir benchmarks --output results/first",
+            "megatron-bio evaluate --model models/first --tasks NCBI-disease --data_dir benchmarks --output results/first "
+            "--learning_rates 1e-5 5e-5 --epochs 10 30 --seeds 1 2 3",
+            "megatron-bio evaluate --run runs/first --tasks ChemProt --data_dir benchmarks --output results/steps",
+            "torchrun --nproc-per-node 8 -m megatron_bio evaluate --model models/first --tasks all --data_dir benchmarks "
+            "--output results/first",
+        ),
+    ),
+    Verb(
         name="score",
         options="megatron_bio.config.score:ScoreOptions",
         function="megatron_bio.downstream.scorers.score:score",
