@@ -266,6 +266,21 @@ STAGES = (
         positional="texts",
     ),
     Verb(
+        name="evaluate lm",
+        options="megatron_bio.config.evaluate_lm:EvaluateLmOptions",
+        function="megatron_bio.downstream.language_modelling.run:evaluate_lm",
+        summary="how well a language model predicts held-out text",
+        description=(
+            "Measures loss, perplexity, accuracy and bits per byte on documents that the model was not trained on, for runs and\n"
+            "checkpoints of this library and for Hugging Face models, masked and causal. By default a masked model's words are\n"
+            "masked, the same ones for every vocabulary. docs/evaluate-lm.md says what is computed and what may be compared."
+        ),
+        examples=(
+            "megatron-bio evaluate lm --model runs/first --data corpus/test --output results/first",
+            "megatron-bio evaluate lm --model models/biobert --data held-out.jsonl --output results/biobert --documents 2000",
+        ),
+    ),
+    Verb(
         name="score",
         options="megatron_bio.config.score:ScoreOptions",
         function="megatron_bio.downstream.scorers.score:score",

@@ -34,7 +34,9 @@ WITHOUT_TORCH = (
     "tokens",
     "data",
     "planning",
-    "downstream",
+    "downstream.data_check",
+    "downstream.readers",
+    "downstream.scorers",
 )
 OUTSIDE = {"tools", "examples", "benchmarks", "tests"}
 MOST_LINES = 400
