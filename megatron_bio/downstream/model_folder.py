@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,13 +15,23 @@ _FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
 _PICKLES = ["*.json", "*.txt", "*.model", "pytorch_model*.bin"]
 
 
+@dataclass(frozen=True)
+class ModelFolder:
+    """What transformers opens."""
+
+    path: Path
+    """Folder of configuration and weights."""
+    tokenizer: Path
+    """Folder of the tokenizer, mostly the same."""
+
+
 @contextmanager
-def hugging_face_folder(model: str, tokenizer: Path | None, converted: Path | None) -> Iterator[Path]:
+def hugging_face_folder(model: str, tokenizer: Path | None, converted: Path | None) -> Iterator[ModelFolder]:
     """Give the folder of a Hugging Face model: `model` itself, its copy from the hub, or a checkpoint's conversion.
 
     A checkpoint of this library or of a format that `convert` reads is converted, with its check, to the folder `converted`,
-    or to a temporary one that is gone on leaving. `tokenizer` is used for the conversion only. Raises `UserError` for what
-    is no model.
+    or to a temporary one that is gone on leaving. `tokenizer` is that of the model where it is elsewhere; a conversion takes
+    it along. Raises `UserError` for what is no model.
     """
     if find_spec("transformers") is None:
         raise ConfigurationError(
@@ -28,9 +39,10 @@ def hugging_face_folder(model: str, tokenizer: Path | None, converted: Path | No
         )
     path = Path(model)
     if not path.exists():
-        yield _from_hub(model)
+        copy = _from_hub(model)
+        yield ModelFolder(copy, tokenizer or copy)
     elif (path / "config.json").is_file():
-        yield path
+        yield ModelFolder(path, tokenizer or path)
     elif converted is not None:
         yield _converted(path, tokenizer, converted)
     else:
@@ -38,7 +50,7 @@ def hugging_face_folder(model: str, tokenizer: Path | None, converted: Path | No
             yield _converted(path, tokenizer, Path(temporary) / "model")
 
 
-def _converted(checkpoint: Path, tokenizer: Path | None, output: Path) -> Path:
+def _converted(checkpoint: Path, tokenizer: Path | None, output: Path) -> ModelFolder:
     from megatron_bio.convert.conversion import convert
 
     options = ConvertOptions(
@@ -47,7 +59,7 @@ def _converted(checkpoint: Path, tokenizer: Path | None, output: Path) -> Path:
     # stdout is for results.
     with redirect_stdout(sys.stderr):
         convert(options)
-    return output
+    return ModelFolder(output, output)
 
 
 def _from_hub(name: str) -> Path:

@@ -36,7 +36,7 @@ class ModelIdentity:
 
 
 def model_identity(folder: Path, tokenizer: Path | None = None) -> ModelIdentity:
-    """Describe a Hugging Face folder, with its tokenizer from `tokenizer` if that is given; no weights are loaded.
+    """Describe a Hugging Face folder, whose tokenizer is in `tokenizer` if that is another folder; no weights are loaded.
 
     Raises `UserError` for a folder without weights or tokenizer, and for a model that this transformers does not know.
     """

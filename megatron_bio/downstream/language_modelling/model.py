@@ -97,11 +97,14 @@ def load_language_model(
     folder: Path,
     *,
     kind: LanguageModelKind | None,
-    tokenizer: Path | None,
+    tokenizer: Path,
     precision: str,
     device: str,
 ) -> LanguageModel:
-    """Open a Hugging Face folder. Raises `ConfigurationError` for what is no language model, or lacks its head."""
+    """Open a Hugging Face folder, with the tokenizer in the folder `tokenizer`.
+
+    Raises `ConfigurationError` for what is no language model, or lacks its head.
+    """
     import transformers
 
     found = _device(device)
@@ -109,7 +112,7 @@ def load_language_model(
         with quiet(transformers):
             config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
             chosen = kind or _kind_of(config, folder)
-            reader = transformers.AutoTokenizer.from_pretrained(tokenizer or folder, local_files_only=True)
+            reader = transformers.AutoTokenizer.from_pretrained(tokenizer, local_files_only=True)
             loaded, about = _class_of(chosen).from_pretrained(
                 folder,
                 local_files_only=True,
@@ -122,7 +125,7 @@ def load_language_model(
             f"{folder}: expected a language model that transformers opens; found: {str(error).splitlines()[0]}"
         ) from error
     _require_whole(folder, chosen, about)
-    _require_offsets(tokenizer or folder, reader, chosen)
+    _require_offsets(tokenizer, reader, chosen)
     model = loaded.to(found).eval()
     return LanguageModel(
         kind=chosen, model=model, tokenizer=reader, positions=_positions(model, reader), device=found

@@ -45,11 +45,11 @@ def evaluate_lm(options: EvaluateLmOptions) -> None:
     files = data_files(options.data)
     data = _data(options, files)
     with hugging_face_folder(options.model, options.tokenizer, options.converted) as folder:
-        identity = model_identity(folder, _tokenizer(options, folder))
+        identity = model_identity(folder.path, folder.tokenizer)
         model = load_language_model(
-            folder,
+            folder.path,
             kind=options.kind,
-            tokenizer=_tokenizer(options, folder),
+            tokenizer=folder.tokenizer,
             precision=options.precision,
             device=options.device,
         )
@@ -61,6 +61,7 @@ def evaluate_lm(options: EvaluateLmOptions) -> None:
     groups = unfinished.groups
     found = summary(groups, model.kind, exact=protocol["predicts"] == "all of the text")
     if not found["tokens"]:
+        unfinished.path.unlink()
         raise ConfigurationError(
             f"--data {options.data}: expected text to predict, found none in {found['documents']:,} documents; left out: "
             f"{left_out(groups) or 'none'}. Look at --keys, or give more documents."
@@ -88,11 +89,6 @@ def _measure(
     with held_out_progress(size, options.progress) as show:
         for group in measure(model, maker, documents, options.batch_size, show):
             unfinished.add(group)
-
-
-def _tokenizer(options: EvaluateLmOptions, folder: Path) -> Path | None:
-    """The tokenizer apart from the model; a converted folder has its own."""
-    return options.tokenizer if folder == Path(options.model) else None
 
 
 def _protocol(

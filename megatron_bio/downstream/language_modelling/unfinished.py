@@ -70,17 +70,18 @@ class Unfinished:
         earlier = path.read_bytes() if resume and path.is_file() else b""
         whole = earlier[: earlier.rfind(b"\n") + 1]
         first, *lines = whole.splitlines(keepends=True) or [b""]
-        if first and first != head:
+        goes_on = first == head
+        if lines and not goes_on:
             raise ConfigurationError(
                 f"{path}: expected what an interrupted run of this command left, found that of another one: "
                 f"{_difference(first, made_from)}. Give the same options, another --output, or --resume false to throw it away."
             )
         self.groups = [_parse(path, number, line) for number, line in enumerate(lines, start=2)]
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("r+b" if first else "wb")
-        self._file.seek(len(whole))
+        self._file = path.open("r+b" if goes_on else "wb")
+        self._file.seek(len(whole) if goes_on else 0)
         self._file.truncate()
-        if not first:
+        if not goes_on:
             self._write(head)
 
     def add(self, group: Group) -> None:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import transformers
 
 from megatron_bio.config.errors import UserError
@@ -91,11 +92,16 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(
         ("", "expected one JSON object per line"),
     ],
 )
-def test_bad_data_are_named(content: str, message: str, gpt: Path, data: Path, evaluate: Evaluate) -> None:
+def test_bad_data_are_named(
+    content: str, message: str, gpt: Path, data: Path, tmp_path: Path, evaluate: Evaluate
+) -> None:
     data.write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match=message) as error:
-        evaluate(gpt)
+        evaluate(gpt, tmp_path / "out")
     assert str(data) in str(error.value)
+    # Nothing was finished, so mended data are taken.
+    data.write_text('{"text": "cells"}\n', encoding="utf-8")
+    assert evaluate(gpt, tmp_path / "out")["language_modelling"]["documents"] == 1
 
 
 @pytest.mark.parametrize(
@@ -181,6 +187,19 @@ def test_a_name_on_the_hub_is_its_copy_here(
     content = evaluate(Path("somebody/tiny-gpt"))
     assert content["model"]["name"] == "tiny-gpt"
     assert content["language_modelling"]["loss"] == evaluate(gpt)["language_modelling"]["loss"]
+    with pytest.raises(UserError, match=r"a tokenizer \(elsewhere\)"):
+        evaluate(Path("somebody/tiny-gpt"), tokenizer=Path("elsewhere"))
+
+
+def test_a_model_that_does_not_call_its_output_embeddings_is_computed_too(
+    bert: Path, evaluate: Evaluate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = evaluate(bert, mask_share=0.5)["language_modelling"]
+    monkeypatch.setattr(
+        transformers.MegatronBertForMaskedLM, "get_output_embeddings", lambda model: torch.nn.Linear(1, 1)
+    )
+    whole = evaluate(bert, mask_share=0.5)["language_modelling"]
+    assert whole["loss"] == pytest.approx(usual["loss"], rel=1e-6)
 
 
 def test_identity_changes_with_weights_and_tokenizer(
