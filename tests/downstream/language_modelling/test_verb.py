@@ -10,9 +10,12 @@ import pytest
 import torch
 import transformers
 
+from megatron_bio.config.build import BuildCorpusOptions
 from megatron_bio.config.errors import UserError
 from megatron_bio.config.evaluate_lm import EvaluateLmOptions
 from megatron_bio.convert.hugging_face.reference import quiet
+from megatron_bio.corpus.building.run import build_corpus
+from megatron_bio.corpus.document import Document, DocumentWriter
 from megatron_bio.downstream.language_modelling import measure
 from megatron_bio.downstream.language_modelling.model import LanguageModel
 from megatron_bio.downstream.model_identity import file_sha256, model_identity
@@ -232,3 +235,31 @@ def test_the_command_line_takes_the_verb(gpt: Path, data: Path, tmp_path: Path) 
     content = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
     assert content["command"][:3] == ["megatron-bio", "evaluate", "lm"]
     assert content["language_modelling"]["documents"] == 2
+
+
+def test_compressed_files_and_splits_of_a_corpus_are_read(
+    gpt: Path, tmp_path: Path, evaluate: Evaluate
+) -> None:
+    usual = evaluate(gpt)["language_modelling"]
+    for name, part in (("a", TEXTS[:2]), ("b", TEXTS[2:])):
+        with DocumentWriter(tmp_path / "shards" / f"{name}.jsonl.zst") as writer:
+            for number, text in enumerate(part):
+                writer.write(Document(id=f"{name}{number}", text=text))
+    found = evaluate(gpt, data=str(tmp_path / "shards" / "*.zst"))["language_modelling"]
+    assert (found["loss"], found["data"]["files"]) == (usual["loss"], 2)
+    corpus = tmp_path / "corpus"
+    options = {
+        "languages": ["any"],
+        "minimum_words": 1,
+        "near_duplicate_similarity": 0.0,
+        "repeated_fraction": 1.0,
+    }
+    build_corpus(
+        BuildCorpusOptions(
+            inputs=[str(tmp_path / "shards" / "*.zst")], output=corpus, split=(0.0, 0.0, 1.0), **options
+        )
+    )
+    of_split = evaluate(gpt, data=str(corpus / "test"))["language_modelling"]
+    assert 0 < of_split["documents"] <= usual["documents"]
+    with pytest.raises(UserError, match=r"it is a whole corpus.*corpus/test"):
+        evaluate(gpt, data=str(corpus))
