@@ -13,7 +13,7 @@ _MOST_EXPONENT = 700.0
 def summary(groups: Sequence[Group], kind: str, exact: bool) -> dict[str, Any]:
     """Return the sums over documents and the measures made of them; `exact` if all of the text was predicted.
 
-    `loss` is in nats per predicted token. A measure with nothing to divide by is null.
+    `loss` is in nats per predicted token, `accuracy` in per cent. A measure with nothing to divide by is null.
     """
     documents = [document for group in groups for document in group.documents]
     nats = math.fsum(document.nats for document in documents)
@@ -26,7 +26,7 @@ def summary(groups: Sequence[Group], kind: str, exact: bool) -> dict[str, Any]:
         "kind": kind,
         "loss": loss,
         "perplexity": None if loss is None else math.exp(min(loss, _MOST_EXPONENT)),
-        "accuracy": _ratio(sum(document.right for document in documents), tokens),
+        "accuracy": _ratio(100 * sum(document.right for document in documents), tokens),
         "bits_per_byte": _ratio(nats / math.log(2), size if exact else None),
         "nats_per_word": _ratio(nats, words),
         "bits_per_predicted_byte": _ratio(nats / math.log(2), predicted),
@@ -54,7 +54,7 @@ def table(found: Mapping[str, Any]) -> str:
     rows = [
         ("loss, nats per predicted token", _decimal(found["loss"])),
         ("perplexity", _decimal(found["perplexity"])),
-        ("accuracy, %", _decimal(None if found["accuracy"] is None else 100 * found["accuracy"])),
+        ("accuracy, %", _decimal(found["accuracy"])),
         ("bits per byte", _decimal(found["bits_per_byte"])),
         (f"nats per {'masked ' if masked else ''}word", _decimal(found["nats_per_word"])),
         (f"bits per {'masked ' if masked else 'predicted '}byte", _decimal(found["bits_per_predicted_byte"])),

@@ -33,14 +33,17 @@ def opened(folder: Path, name: str):
 def test_causal_loss_is_what_transformers_gives(gpt: Path, data: Path, evaluate: Evaluate) -> None:
     only_short(data)
     model, tokenizer = opened(gpt, "GPT2LMHeadModel")
-    nats, tokens = 0.0, 0
+    nats, tokens, right = 0.0, 0, 0
     for text in SHORT:
         ids = torch.tensor([[tokenizer.eos_token_id, *tokenizer(text)["input_ids"]]])
-        nats += model(ids, labels=ids).loss.item() * (ids.shape[1] - 1)
+        output = model(ids, labels=ids)
+        nats += output.loss.item() * (ids.shape[1] - 1)
+        right += int((output.logits[0, :-1].argmax(-1) == ids[0, 1:]).sum())
         tokens += ids.shape[1] - 1
     found = evaluate(gpt)["language_modelling"]
     assert found["tokens"] == tokens
     assert found["loss"] == pytest.approx(nats / tokens, abs=1e-5)
+    assert right and found["accuracy"] == pytest.approx(100 * right / tokens)
     assert found["perplexity"] == pytest.approx(math.exp(nats / tokens), rel=1e-5)
     assert found["bits_per_byte"] == pytest.approx(
         nats / math.log(2) / sum(len(text.encode()) for text in SHORT)
