@@ -96,7 +96,7 @@ def load_backbone(path: str, random_weights: bool) -> PreTrainedModel:
 
     Weights are float32 whatever the files hold. Raises OSError and ValueError as transformers does.
     """
-    logging.disable_progress_bar()  # its bar is of no use for a run of a minute, and is drawn into files too
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call] # its bar is of no use for a run of a minute, and is drawn into files too
     config = AutoConfig.from_pretrained(path)
     build: Any = AutoModel.from_config
     with torch.device("meta"):

@@ -1,6 +1,6 @@
 """Losses of classifiers, three of which answer unequal labels.
 
-Dice: F. Milletari et al., "V-Net" (2016, arXiv 1606.04797), which X. Li et al., "Dice Loss for Data-imbalanced NLP Tasks" (ACL 2020,
+Dice: F. Milletari et al., "V-Net" (2016, arXiv 1606.04797), which X. Li et al., "Dice Loss for Data-imbalanced NLP Tasks" (2020,
 arXiv 1911.02855), call DL. Their self-adjusting form, taken for each row, is smallest where a right label has the probability one
 half; in our tests nothing was learnt with it.
 """

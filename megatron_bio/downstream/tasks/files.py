@@ -10,6 +10,7 @@ from megatron_bio.downstream.data_check.findings import Findings, Part
 from megatron_bio.downstream.data_check.kinds import Kind
 from megatron_bio.downstream.data_check.names import ALSO_CALLED
 from megatron_bio.downstream.tasks.form import PartName
+from megatron_bio.tokens.data_file import DataFile
 
 _GOLDEN = re.compile(r"(\d+)B\d")
 _UNANSWERABLE = re.compile(r'"is_impossible"\s*:\s*true')
@@ -37,9 +38,9 @@ def files_of(
     return {name: tuple(sorted(found[name])) for name in _PARTS if name in found}
 
 
-def is_unanswerable(path: Path, text: str) -> bool:
+def is_unanswerable(path: Path) -> bool:
     """Whether a file in SQuAD's form has questions without an answer, as SQuAD 2.0 has."""
-    return _UNANSWERABLE.search(text) is not None
+    return _UNANSWERABLE.search(DataFile(path).text) is not None
 
 
 def _part_name(part: Part, latest: int | None, alone: bool) -> PartName | None:

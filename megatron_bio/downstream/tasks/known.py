@@ -9,12 +9,16 @@ from typing import Any
 
 from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.downstream.data_check.findings import Findings
-from megatron_bio.downstream.tasks.files import files_of
+from megatron_bio.downstream.tasks.files import files_of, is_unanswerable
 from megatron_bio.downstream.tasks.form import PartName, Task
 from megatron_bio.downstream.tasks.named_entities import NamedEntityTask
+from megatron_bio.downstream.tasks.relation_tables import RelationTableTask
+from megatron_bio.downstream.tasks.relations import ChemProtTask
+from megatron_bio.downstream.tasks.span_questions import SquadTask
 
 AnyTask = Task[Any, Any, Any]
 _ENTITY_FILES = ("IOB", "PubTator")
+_TABLES = ("relation table",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +29,18 @@ class KnownTask:
     benchmarks: tuple[tuple[str, ...], ...]
     """Sets of benchmarks, as `data check` names them; the first set that is there is taken whole."""
     kinds: tuple[str, ...]
+    takes: Callable[[Path], bool] = lambda path: True
+    """Which of the files of these forms."""
 
     def files(self, findings: Findings) -> dict[PartName, tuple[Path, ...]]:
         """The files by part; none if there are none."""
         for together in self.benchmarks:
-            if found := files_of(findings, together, self.kinds):
+            found = {
+                part: fitting
+                for part, paths in files_of(findings, together, self.kinds).items()
+                if (fitting := tuple(path for path in paths if self.takes(path)))
+            }
+            if found:
                 return found
         return {}
 
@@ -37,6 +48,15 @@ class KnownTask:
 def _entities(name: str, *instead: tuple[str, ...]) -> KnownTask:
     make = partial(NamedEntityTask, together=bool(instead))
     return KnownTask(make=make, benchmarks=((name,), *instead), kinds=_ENTITY_FILES)
+
+
+def _squad(*, unanswerable: bool) -> KnownTask:
+    return KnownTask(
+        make=lambda _: SquadTask(unanswerable=unanswerable),
+        benchmarks=(("SQuAD",),),
+        kinds=("SQuAD",),
+        takes=lambda path: is_unanswerable(path) is unanswerable,
+    )
 
 
 KNOWN: Mapping[str, KnownTask] = MappingProxyType(
@@ -47,11 +67,17 @@ KNOWN: Mapping[str, KnownTask] = MappingProxyType(
         "NCBI-disease": _entities("NCBI-disease"),
         "BC2GM": _entities("BC2GM"),
         "JNLPBA": _entities("JNLPBA"),
+        "ChemProt": KnownTask(
+            make=lambda _: ChemProtTask(), benchmarks=(("ChemProt",),), kinds=("ChemProt",)
+        ),
+        "GAD": KnownTask(make=RelationTableTask, benchmarks=(("GAD",),), kinds=_TABLES),
+        "SQuAD1.1": _squad(unanswerable=False),
+        "SQuAD2.0": _squad(unanswerable=True),
     }
 )
 
 _OWN: Mapping[str, tuple[Callable[[str], AnyTask], tuple[str, ...]]] = MappingProxyType(
-    {"entities": (NamedEntityTask, _ENTITY_FILES)}
+    {"entities": (NamedEntityTask, _ENTITY_FILES), "relations": (RelationTableTask, _TABLES)}
 )
 """Kind of a task of the user's own data to its task and forms of files."""
 ALL = "all"
