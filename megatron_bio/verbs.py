@@ -279,7 +279,7 @@ STAGES = (
         examples=(
             "megatron-bio evaluate --model models/first --tasks all --data_dir benchmarks --output results/first",
             "megatron-bio evaluate --run runs/first --tasks ChemProt --data_dir benchmarks --output results/steps",
-            "torchrun --nproc-per-node 8 -m megatron_bio evaluate --config evaluation.yaml",
+            "torchrun --nproc-per-node 8 -m megatron_bio evaluate --model models/first --tasks all --data_dir data --output out",
         ),
     ),
     Verb(
