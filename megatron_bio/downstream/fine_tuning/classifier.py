@@ -1,5 +1,7 @@
 """A pretrained model with one of the four heads of fine-tuning."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from inspect import signature
 from itertools import pairwise
 from typing import Any
@@ -10,6 +12,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils import logging
 
+from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.downstream.fine_tuning.losses import Loss
 from megatron_bio.downstream.tasks.form import HeadKind, Settings
 
@@ -94,9 +97,8 @@ class Classifier(nn.Module):
 def load_backbone(path: str, random_weights: bool) -> PreTrainedModel:
     """A model without its head; with `random_weights` as it was before pretraining, drawn from torch's generator.
 
-    Weights are float32 whatever the files hold. Raises OSError and ValueError as transformers does.
+    Weights are float32 whatever the files hold. Raises ConfigurationError for files that lack weights of the model.
     """
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call] # its bar is of no use for a run of a minute, and is drawn into files too
     config = AutoConfig.from_pretrained(path)
     build: Any = AutoModel.from_config
     with torch.device("meta"):
@@ -105,6 +107,28 @@ def load_backbone(path: str, random_weights: bool) -> PreTrainedModel:
     if random_weights:
         model = model_class(config, **pooler).float()
     else:
-        model = model_class.from_pretrained(path, dtype=torch.float32, **pooler)
+        with _quiet():
+            model, found = model_class.from_pretrained(
+                path, dtype=torch.float32, output_loading_info=True, **pooler
+            )
+        if found["missing_keys"]:
+            missing = sorted(found["missing_keys"])
+            raise ConfigurationError(
+                f"{path}: expected all weights of {model_class.__name__}, found none for {len(missing)}, {missing[0]} first. "
+                "transformers would draw them at random. Export or download the model again."
+            )
     assert isinstance(model, PreTrainedModel)
     return model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' bar, and its list of the weights of the head that is not taken."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -1,12 +1,15 @@
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 pytest.importorskip("transformers")
 
+from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.downstream.fine_tuning.classifier import Classifier, load_backbone
 from megatron_bio.downstream.fine_tuning.collation import Collator
 from megatron_bio.downstream.fine_tuning.losses import cross_entropy
@@ -69,3 +72,12 @@ def test_random_weights_are_of_the_same_shape_and_others(tiny_bert: Path) -> Non
     assert trained.keys() == random.keys()
     name = "encoder.layer.0.attention.self.query.weight"
     assert trained[name].shape == random[name].shape and not torch.equal(trained[name], random[name])
+
+
+def test_files_that_lack_weights_are_refused(tiny_bert: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_bert, tmp_path, dirs_exist_ok=True)
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["encoder.layer.0.output.dense.weight"]
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ConfigurationError, match=r"encoder.layer.0.output.dense.weight first"):
+        load_backbone(str(tmp_path), False)
