@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from inspect import signature
 from itertools import pairwise
+from logging import ERROR
 from typing import Any
 
 import torch
@@ -125,7 +126,7 @@ def load_backbone(path: str, random_weights: bool) -> PreTrainedModel:
 def _quiet() -> Iterator[None]:
     """Without transformers' bar, and its list of the weights of the head that is not taken."""
     verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
+    logging.set_verbosity(ERROR)
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield

@@ -8,6 +8,7 @@ classification.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,7 @@ from megatron_bio.downstream.readers.iob import read_iob
 from megatron_bio.downstream.readers.pubtator import is_pubtator_line, read_pubtator_sentences
 from megatron_bio.downstream.scorers.counts import Scores
 from megatron_bio.downstream.scorers.named_entities import score_named_entities
+from megatron_bio.downstream.tasks.collection import no_collection
 from megatron_bio.downstream.tasks.form import (
     LOSS_IGNORES,
     Encoded,
@@ -30,7 +32,7 @@ from megatron_bio.downstream.tasks.form import (
     Task,
     UsedFile,
 )
-from megatron_bio.downstream.tasks.windows import windows
+from megatron_bio.downstream.tasks.windows import Window, windows
 from megatron_bio.downstream.tasks.word_pieces import WordPieces
 from megatron_bio.tokens.data_file import DataFile
 
@@ -57,7 +59,7 @@ class RowWords:
     """Which words of a sentence a row decides on, and at which of its pieces."""
 
     sentence: int
-    words: tuple[int, ...]
+    words: range
     first_pieces: tuple[int, ...]
 
 
@@ -121,33 +123,25 @@ class NamedEntityTask(Task[Sentence, RowWords, tuple[str, ...]]):
             raise ConfigurationError(
                 f"--max_length: expected room for words beside special tokens, found {settings.max_length}."
             )
-        numbers = {label: number for number, label in enumerate(labels)}
+        maker = _RowMaker(
+            before, after, _PieceLabels(labels, settings.label_pieces == "all") if training else None
+        )
         types = "token_type_ids" in tokenizer.model_input_names
         features: list[Row] = []
         places: list[RowWords] = []
-        for index, sentence in enumerate(examples):
-            of_words = pieces.pieces(sentence.words)
-            for window in windows([len(each) for each in of_words], room):
-                ids = list(before)
-                given = [LOSS_IGNORES] * len(before)
-                firsts: list[int] = []
-                for word in range(window.first, window.end):
-                    found = of_words[word][:room]
-                    is_own = window.own_first <= word < window.own_end
-                    if is_own:
-                        firsts.append(len(ids))
-                    ids += found
-                    if training:
-                        own = numbers[sentence.tags[word]] if is_own else LOSS_IGNORES
-                        given += _piece_labels(own, len(found), settings, labels, numbers)
-                ids += after
-                row: Row = {"input_ids": ids}
-                if types:
-                    row["token_type_ids"] = [0] * len(ids)
-                if training:
-                    row["labels"] = [*given, *[LOSS_IGNORES] * len(after)]
-                features.append(row)
-                places.append(RowWords(index, tuple(range(window.own_first, window.own_end)), tuple(firsts)))
+        with no_collection():
+            for index, sentence in enumerate(examples):
+                of_words = pieces.pieces(sentence.words)
+                lengths = list(map(len, of_words))
+                if max(lengths, default=0) > room:
+                    of_words = [each[:room] for each in of_words]
+                    lengths = list(map(len, of_words))
+                for window in windows(lengths, room):
+                    row, firsts = maker.row(of_words, lengths, sentence.tags, window)
+                    if types:
+                        row["token_type_ids"] = [0] * len(row["input_ids"])
+                    features.append(row)
+                    places.append(RowWords(index, range(window.own_first, window.own_end), firsts))
         return Encoded(features=features, places=tuple(places))
 
     def predictions(
@@ -191,14 +185,47 @@ def _types(sentences: Sequence[Sentence]) -> set[str]:
     return {tag.partition("-")[2] for sentence in sentences for tag in sentence.tags if tag != OUTSIDE}
 
 
-def _piece_labels(
-    own: int, count: int, settings: Settings, labels: Sequence[str], numbers: Mapping[str, int]
-) -> list[int]:
-    """The labels of a word's pieces: its own on the first; on the others I of its type, or none that has a loss."""
-    if own == LOSS_IGNORES or settings.label_pieces == "first":
-        return [own, *[LOSS_IGNORES] * (count - 1)]
-    label = labels[own]
-    return [own, *[numbers[f"I-{label[2:]}"] if label.startswith("B-") else own] * (count - 1)]
+class _PieceLabels(dict[tuple[str, int], tuple[int, ...]]):
+    """Tag and number of pieces of a word to their labels: its own on the first; on the others I of its type, or none."""
+
+    def __init__(self, labels: Sequence[str], every_piece: bool) -> None:
+        super().__init__()
+        self._numbers = {label: number for number, label in enumerate(labels)}
+        self._every_piece = every_piece
+
+    def __missing__(self, key: tuple[str, int]) -> tuple[int, ...]:
+        tag, count = key
+        own, rest = self._numbers[tag], LOSS_IGNORES
+        if self._every_piece:
+            rest = self._numbers[f"I-{tag[2:]}"] if tag.startswith("B-") else own
+        self[key] = (own, *[rest] * (count - 1))
+        return self[key]
+
+
+@dataclass(frozen=True, slots=True)
+class _RowMaker:
+    before: list[int]
+    after: list[int]
+    labels: _PieceLabels | None
+    """For training."""
+
+    def row(
+        self, of_words: Sequence[tuple[int, ...]], lengths: Sequence[int], tags: Sequence[str], window: Window
+    ) -> tuple[Row, tuple[int, ...]]:
+        """The row of a window, and where in it the words that it decides on begin."""
+        inside = slice(window.first, window.end)
+        own = slice(window.own_first, window.own_end)
+        row: Row = {"input_ids": [*self.before, *chain.from_iterable(of_words[inside]), *self.after]}
+        begins = list(accumulate(lengths[inside], initial=len(self.before)))
+        firsts = tuple(begins[window.own_first - window.first : window.own_end - window.first])
+        if self.labels is not None:
+            left = firsts[0] if firsts else len(self.before)
+            given = [LOSS_IGNORES] * left
+            given += chain.from_iterable(
+                map(self.labels.__getitem__, zip(tags[own], lengths[own], strict=True))
+            )
+            row["labels"] = given + [LOSS_IGNORES] * (len(row["input_ids"]) - len(given))
+        return row, firsts
 
 
 def _merged(

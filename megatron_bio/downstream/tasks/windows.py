@@ -23,6 +23,8 @@ def windows(lengths: Sequence[int], room: int) -> list[Window]:
 
     Of two windows that share words the first decides on those nearer to its middle: each word has the most context that there is.
     """
+    if sum(lengths) <= room:
+        return [Window(first=0, end=len(lengths), own_first=0, own_end=len(lengths))]
     runs = list(_runs([min(length, room) for length in lengths], room))
     bounds = [0]
     for (_, end), (first, _) in pairwise(runs):

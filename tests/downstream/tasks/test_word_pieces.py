@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from megatron_bio import native
 from megatron_bio.config.errors import ConfigurationError
+from megatron_bio.downstream.tasks import word_pieces
 from megatron_bio.downstream.tasks.word_pieces import WordPieces
 
 transformers = pytest.importorskip("transformers")
@@ -60,6 +62,16 @@ def test_equal_to_the_library_on_any_words(tiny_bert_tokenizer, words: list[str]
 @pytest.fixture(scope="module")
 def tiny_bert_tokenizer(tiny_bert: Path):
     return transformers.AutoTokenizer.from_pretrained(tiny_bert)
+
+
+@pytest.mark.skipif(native.compiled is None, reason="compiled parts are not built")
+def test_a_berts_words_go_through_compiled_code(tiny_bert_tokenizer) -> None:
+    assert WordPieces(tiny_bert_tokenizer)._compiled is not None
+
+
+def test_equal_without_compiled_parts(tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(word_pieces, "load", lambda core: None)
+    assert_equal(tokenizer, WORDS)
 
 
 def test_words_that_depend_on_their_place_go_through_the_library(tiny_bert: Path) -> None:
