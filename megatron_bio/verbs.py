@@ -266,6 +266,38 @@ STAGES = (
         positional="texts",
     ),
     Verb(
+        name="evaluate",
+        options="megatron_bio.config.evaluate:EvaluateOptions",
+        function="megatron_bio.downstream.evaluation.run:evaluate",
+        summary="fine-tune a model on benchmarks and score it, with several seeds",
+        description=(
+            "Fine-tunes a model (a Hugging Face folder or name, or a run of ours) on named entities, relations and questions,\n"
+            "tries learning rates and epochs on development data, repeats the best with every seed, and writes results.json\n"
+            "with scores, settings, hashes of the data and learning curves. Finished runs are never made twice.\n"
+            "docs/evaluate.md has the tasks and their protocols."
+        ),
+        examples=(
+            "megatron-bio evaluate --model models/first --tasks all --data_dir benchmarks --output results/first",
+            "megatron-bio evaluate --run runs/first --tasks ChemProt --data_dir benchmarks --output results/steps",
+            "torchrun --nproc-per-node 8 -m megatron_bio evaluate --model models/first --tasks all --data_dir data --output out",
+        ),
+    ),
+    Verb(
+        name="evaluate lm",
+        options="megatron_bio.config.evaluate_lm:EvaluateLmOptions",
+        function="megatron_bio.downstream.language_modelling.run:evaluate_lm",
+        summary="how well a language model predicts held-out text",
+        description=(
+            "Measures loss, perplexity, accuracy and bits per byte on documents that the model was not trained on, for runs and\n"
+            "checkpoints of this library and for Hugging Face models, masked and causal. By default a masked model's words are\n"
+            "masked, the same ones for every vocabulary. docs/evaluate-lm.md says what is computed and what may be compared."
+        ),
+        examples=(
+            "megatron-bio evaluate lm --model runs/first --data corpus/test --output results/first",
+            "megatron-bio evaluate lm --model models/biobert --data held-out.jsonl --output results/biobert --documents 2000",
+        ),
+    ),
+    Verb(
         name="score",
         options="megatron_bio.config.score:ScoreOptions",
         function="megatron_bio.downstream.scorers.score:score",

@@ -34,7 +34,10 @@ WITHOUT_TORCH = (
     "tokens",
     "data",
     "planning",
-    "downstream",
+    "downstream.data_check",
+    "downstream.readers",
+    "downstream.scorers",
+    "downstream.tasks",
 )
 OUTSIDE = {"tools", "examples", "benchmarks", "tests"}
 MOST_LINES = 400

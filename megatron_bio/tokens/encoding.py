@@ -1,7 +1,7 @@
 """Documents → token ids: what is done with one block of lines, in this process or in a worker."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
@@ -143,6 +143,11 @@ class Encoder:
                 elif title := text.strip():
                     sentences.append(title)
             return sentences
-        parts = [text.strip() if key == TITLE_KEY else text for key, text in texts.items()]
-        whole = "\n".join(part for part in parts if part).strip()
+        whole = whole_text(texts)
         return [whole] if whole else []
+
+
+def whole_text(texts: Mapping[str, str]) -> str:
+    """A document as one text: what stands under its keys, one below the other; empty if nothing does."""
+    parts = [text.strip() if key == TITLE_KEY else text for key, text in texts.items()]
+    return "\n".join(part for part in parts if part).strip()

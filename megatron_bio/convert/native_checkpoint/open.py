@@ -7,6 +7,7 @@ from megatron_bio.checkpoint.find import complete_checkpoints
 from megatron_bio.checkpoint.manifest import MANIFEST
 from megatron_bio.checkpoint.stream import StoredTensors
 from megatron_bio.checkpoint.trained import read_trained
+from megatron_bio.convert.errors import ConvertError
 from megatron_bio.convert.expected import require_tensors
 from megatron_bio.convert.sources import Checkpoint
 
@@ -16,6 +17,19 @@ def recognises(path: Path) -> bool:
     return (path / MANIFEST).is_file() or any(
         complete_checkpoints(root) for root in (path, path / "checkpoints")
     )
+
+
+def checkpoints_of_run(path: Path) -> list[Path]:
+    """Return all complete checkpoints of a run's folder or of its checkpoints/ folder, oldest first.
+
+    Raises `ConvertError` if it has none.
+    """
+    found = complete_checkpoints(path) or complete_checkpoints(path / "checkpoints")
+    if not found:
+        raise ConvertError(
+            f"{path}: expected a run's folder with checkpoints (step-…), found none. Give the folder that training.output named."
+        )
+    return found
 
 
 def open_checkpoint(path: Path, vocab_size: int | None) -> Checkpoint:

@@ -64,6 +64,7 @@ class ContaminationIndex:
                 {
                     "name": self._benchmarks[number],
                     "format": benchmark.format,
+                    "sha256": benchmark.sha256,
                     "items": len(benchmark.items),
                     "pmids": len({pmid for item in benchmark.items for pmid in item.pmids}),
                     "items_not_findable": not_findable,
@@ -84,7 +85,10 @@ class ContaminationIndex:
         return cls([read_benchmark(path) for path in paths], ngram)
 
     def summary(self) -> list[dict[str, object]]:
-        """For each file: name, format, items, pmids, items_not_findable (neither a PMID nor enough words to be found by)."""
+        """For each file: name, format, sha256 of its content, items, pmids, items_not_findable.
+
+        The last are those that have neither a PMID nor enough words to be found by.
+        """
         return [dict(entry) for entry in self._summary]
 
     def match(self, document: Document) -> Match | None:

@@ -1,5 +1,6 @@
 """Which documents are found by an index and which are not."""
 
+import hashlib
 import json
 import os
 import pickle
@@ -127,11 +128,14 @@ def test_first_in_the_text_and_first_in_the_files(index_of: MadeIndex) -> None:
         assert found is not None and found.item == line
 
 
-def test_summary(index_of: MadeIndex) -> None:
-    assert index_of(*ITEMS, {"text": "Too short."}, {"pmid": 77}).summary() == [
+def test_summary(index_of: MadeIndex, tmp_path: Path) -> None:
+    summary = index_of(*ITEMS, {"text": "Too short."}, {"pmid": 77}).summary()
+    content = (tmp_path / "set" / "test.jsonl").read_bytes()
+    assert summary == [
         {
             "name": "set/test.jsonl",
             "format": "JSON records",
+            "sha256": hashlib.sha256(content).hexdigest(),
             "items": 5,
             "pmids": 1,
             "items_not_findable": 1,

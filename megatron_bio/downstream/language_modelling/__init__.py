@@ -1,0 +1,1 @@
+"""`evaluate lm`: how well a language model predicts held-out text."""

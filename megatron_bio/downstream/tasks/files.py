@@ -1,0 +1,70 @@
+"""What `data check` found in a folder → the files of a task by part."""
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from megatron_bio.config.errors import ConfigurationError
+from megatron_bio.downstream.data_check.findings import Findings, Part
+from megatron_bio.downstream.data_check.kinds import Kind
+from megatron_bio.downstream.data_check.names import ALSO_CALLED
+from megatron_bio.downstream.tasks.form import PartName
+from megatron_bio.tokens.data_file import DataFile
+
+_GOLDEN = re.compile(r"(\d+)B\d")
+_UNANSWERABLE = re.compile(r'"is_impossible"\s*:\s*true')
+_PARTS: tuple[PartName, ...] = ("train", "development", "test")
+
+
+def files_of(
+    findings: Findings, benchmarks: Collection[str], kinds: Collection[Kind | str]
+) -> dict[PartName, tuple[Path, ...]]:
+    """The files of the parts that are there; nothing if no file is of these benchmarks and forms.
+
+    A name with one of the usual words for a part tells it. Of BioASQ's golden files the latest year's are the test, earlier ones
+    train. A single file whose name tells nothing is for training. Raises ConfigurationError for a file that is damaged,
+    and for names that leave a part open.
+    """
+    parts = [part for part in findings.parts if part.benchmark in benchmarks and part.kind in kinds]
+    _require_one_folder_of_folds(parts)
+    found: dict[PartName, list[Path]] = defaultdict(list)
+    latest = max((year for part in parts if (year := _golden_year(part)) is not None), default=None)
+    for part in parts:
+        name = _part_name(part, latest, alone=len(parts) == 1)
+        if name is None:
+            continue
+        found[name] += [file.path for file in part.files]
+    return {name: tuple(sorted(found[name])) for name in _PARTS if name in found}
+
+
+def is_unanswerable(path: Path) -> bool:
+    """Whether a file in SQuAD's form has questions without an answer, as SQuAD 2.0 has."""
+    return _UNANSWERABLE.search(DataFile(path).text) is not None
+
+
+def _part_name(part: Part, latest: int | None, alone: bool) -> PartName | None:
+    words = [ALSO_CALLED.get(word.casefold()) for word in re.findall("[A-Za-z]+", part.name)]
+    named = {word for word in words if word is not None}
+    if (year := _golden_year(part)) is not None:
+        return "test" if year == latest else "train"
+    if len(named) == 1:
+        return next(name for name in _PARTS if name in named)
+    return "train" if alone or named == {"train", "development"} else None
+
+
+def _golden_year(part: Part) -> int | None:
+    match = _GOLDEN.search(part.name) if part.kind == "BioASQ" else None
+    return int(match[1]) if match else None
+
+
+def _require_one_folder_of_folds(parts: Sequence[Part]) -> None:
+    folds = sorted(
+        {part.files[0].path.parent for part in parts if part.files[0].path.parent.name.isdecimal()}
+    )
+    if len(folds) > 1:
+        raise ConfigurationError(
+            f"{folds[0].parent}: expected one training set, found {len(folds)} folds. Name the folds as tasks: "
+            + " ".join(f"relations:{fold.parent.name}/{fold.name}" for fold in folds[:2])
+            + " …"
+        )

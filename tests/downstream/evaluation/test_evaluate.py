@@ -1,0 +1,199 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from megatron_bio.cli import main
+from megatron_bio.downstream.evaluation import make_run
+
+pytest.importorskip("transformers")
+pytest.importorskip("accelerate")
+
+SENTENCES = [
+    "Aspirin\tO\nlowers\tO\nfever\tB-Disease\n",
+    "Chronic\tB-Disease\ninflammation\tI-Disease\nin\tO\nmice\tO\n",
+    "No\tO\nheadache\tB-Disease\nwas\tO\nfound\tO\n",
+    "Metformin\tO\nin\tO\nhuman\tO\nplatelets\tO\n",
+]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    for benchmark in ("NCBI-disease", "mine"):
+        (folder / benchmark).mkdir(parents=True)
+        for part, times in (("train", 6), ("devel", 2), ("test", 1)):
+            (folder / benchmark / f"{part}.tsv").write_text("\n".join(SENTENCES * times), encoding="utf-8")
+    return folder
+
+
+def evaluate(model: Path, data: Path, output: Path, *flags: str) -> dict[str, Any]:
+    words = [
+        "evaluate",
+        "--data_dir",
+        data,
+        "--output",
+        output,
+        "--model",
+        model,
+        "--batch_sizes",
+        8,
+        "--cpu",
+        *flags,
+    ]
+    assert main([str(word) for word in words]) == 0
+    return json.loads((output / "results.json").read_text())
+
+
+def fast(*rates: str, epochs: int = 8) -> tuple[str, ...]:
+    """Settings that learn four sentences by heart in a second."""
+    return (
+        "--epochs",
+        str(epochs),
+        "--head_layers",
+        "1",
+        "--head_dropout",
+        "0.1",
+        "--learning_rates",
+        *(rates or ("1e-2",)),
+    )
+
+
+def test_it_learns_and_says_how(
+    tiny_bert: Path, data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    results = evaluate(
+        tiny_bert, data, tmp_path / "out", "--tasks", "NCBI-disease", "--seeds", "1", "2", *fast()
+    )
+    task = results["tasks"]["NCBI-disease"]
+    assert task["summary"]["test"]["overall/f1"]["mean"] > 80
+    assert task["summary"]["test"]["overall/f1"]["seeds"] == 2
+    assert [run["seed"] for run in task["runs"]] == [1, 2]
+    assert len(task["runs"][0]["curve"]) == 8
+    assert (
+        task["runs"][0]["curve"][-1]["measure"]
+        == task["runs"][0]["parts"]["development"]["scores"]["overall"]["f1"]
+    )
+    assert task["protocol"]["settings"]["epochs"] == 8
+    assert {part["part"]: part["examples"] for part in task["data"]} == {
+        "train": 24,
+        "development": 8,
+        "test": 4,
+    }
+    out, error = capfd.readouterr()
+    assert "NCBI-disease, test (2 seeds): f1" in out
+    assert "it/s" not in error and "loss" not in out
+
+
+def test_the_grid_is_decided_by_development_and_its_run_is_not_made_again(
+    tiny_bert: Path, data: Path, tmp_path: Path
+) -> None:
+    flags = ("--tasks", "NCBI-disease", "--seeds", "1", *fast("1e-9", "1e-2"))
+    task = evaluate(tiny_bert, data, tmp_path / "out", *flags)["tasks"]["NCBI-disease"]
+    assert [point["learning_rate"] for point in task["grid"]] == [1e-9, 1e-2]
+    assert task["grid"][1]["development"] > task["grid"][0]["development"]
+    assert task["protocol"]["settings"]["learning_rate"] == 1e-2
+    assert len(list((tmp_path / "out" / "runs" / "NCBI-disease").iterdir())) == 2
+
+
+def test_an_interrupted_evaluation_goes_on(
+    tiny_bert: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = ("--tasks", "NCBI-disease", "entities:mine", "--seeds", "1", "2", *fast(epochs=2))
+    whole = evaluate(tiny_bert, data, tmp_path / "whole", *flags)
+    made: list[str] = []
+    original = make_run.RunMaker.__call__
+
+    def stops_at_the_third(self: make_run.RunMaker, job: Any) -> dict[str, Any]:
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        made.append(job.folder.name)
+        return original(self, job)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(make_run.RunMaker, "__call__", stops_at_the_third)
+        with pytest.raises(AssertionError, match="130"):
+            evaluate(tiny_bert, data, tmp_path / "out", *flags)
+    made_later: list[str] = []
+
+    def counts(self: make_run.RunMaker, job: Any) -> dict[str, Any]:
+        made_later.append(job.folder.name)
+        return original(self, job)
+
+    monkeypatch.setattr(make_run.RunMaker, "__call__", counts)
+    resumed = evaluate(tiny_bert, data, tmp_path / "out", *flags)
+    assert len(made_later) == 2
+    for task in ("NCBI-disease", "entities:mine"):
+        assert resumed["tasks"][task]["summary"] == whole["tasks"][task]["summary"]
+        assert [run["parts"] for run in resumed["tasks"][task]["runs"]] == [
+            run["parts"] for run in whole["tasks"][task]["runs"]
+        ]
+
+
+def test_early_stopping_keeps_the_best_epoch(tiny_bert: Path, data: Path, tmp_path: Path) -> None:
+    flags = ("--tasks", "NCBI-disease", "--seeds", "1", *fast(), "--early_stopping", "2")
+    (run,) = evaluate(tiny_bert, data, tmp_path / "out", *flags)["tasks"]["NCBI-disease"]["runs"]
+    best = max(point["measure"] for point in run["curve"])
+    assert run["parts"]["development"]["scores"]["overall"]["f1"] == best
+
+
+def test_training_on_development_too(tiny_bert: Path, data: Path, tmp_path: Path) -> None:
+    flags = (
+        "--tasks",
+        "NCBI-disease",
+        "--seeds",
+        "1",
+        *fast(),
+        "--epochs",
+        "1",
+        "--train_on",
+        "train+development",
+    )
+    task = evaluate(tiny_bert, data, tmp_path / "out", *flags)["tasks"]["NCBI-disease"]
+    assert list(task["runs"][0]["parts"]) == ["test"]
+    assert task["runs"][0]["rows"] == 32
+
+
+@pytest.mark.parametrize("imbalance", ["oversampling", "weighted", "dice"])
+def test_imbalance(tiny_bert: Path, data: Path, tmp_path: Path, imbalance: str) -> None:
+    flags = ("--tasks", "NCBI-disease", "--seeds", "1", *fast(epochs=40), "--imbalance", imbalance)
+    task = evaluate(tiny_bert, data, tmp_path / "out", *flags)["tasks"]["NCBI-disease"]
+    assert task["protocol"]["settings"]["imbalance"] == imbalance
+    assert task["summary"]["test"]["overall/f1"]["mean"] > 50
+
+
+def test_a_gpt(tiny_gpt: Path, data: Path, tmp_path: Path) -> None:
+    flags = ("--tasks", "NCBI-disease", "--seeds", "1", *fast())
+    results = evaluate(tiny_gpt, data, tmp_path / "out", *flags)
+    assert results["model"]["type"] == "gpt2"
+    assert results["tasks"]["NCBI-disease"]["summary"]["development"]["overall/accuracy"]["mean"] > 60
+
+
+def test_results_of_another_model_are_not_mixed(
+    tiny_bert: Path, tiny_gpt: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ("--tasks", "NCBI-disease", "--seeds", "1", *fast(epochs=1))
+    evaluate(tiny_bert, data, tmp_path / "out", *flags)
+    with pytest.raises(AssertionError):
+        evaluate(tiny_gpt, data, tmp_path / "out", *flags)
+    assert "holds results of another model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--tasks", "NCBI"), "expected all, one of"),
+        (("--tasks", "BC2GM"), "expected its data in"),
+        (("--tasks", "entities:nowhere"), "found nothing"),
+        (("--tasks", "NCBI-disease", "--seeds", "1", "1"), "expected different whole numbers"),
+        (("--tasks", "NCBI-disease", "--epochs", "0"), "expected 1 or more"),
+        (("--tasks", "NCBI-disease", "--micro_batch_size", "3"), "expected a multiple of"),
+    ],
+)
+def test_refused(
+    tiny_bert: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags, message: str
+) -> None:
+    with pytest.raises(AssertionError):
+        evaluate(tiny_bert, data, tmp_path / "out", *flags)
+    assert message in capsys.readouterr().err
