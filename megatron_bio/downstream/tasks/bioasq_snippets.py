@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -122,7 +122,7 @@ def merged_answers(
     return tuple(_summed(of_question.values()) for of_question in found)
 
 
-def _summed(groups: Any) -> tuple[NamedAnswer, ...]:
+def _summed(groups: Iterable[list[NamedAnswer]]) -> tuple[NamedAnswer, ...]:
     answers = [
         NamedAnswer(
             text=max(group, key=lambda answer: answer.probability).text,
