@@ -82,10 +82,12 @@ class RunMaker:
         """Predict, write and score each part. What a task decides by development data, it decides first."""
         task = job.data.task
         result: dict[str, Any] = {}
-        for part in job.scored:
+        for part in sorted(job.scored, key=lambda part: part != DEVELOPMENT):
             examples = job.data.parts[part].examples
             encoded = self._encoded(job, part, labels)
             predictions = task.predictions(examples, encoded, tuned.outputs(encoded.features), labels)
+            if part == DEVELOPMENT:
+                task = task.tuned(examples, predictions)
             scores = task.score(examples, predictions)
             if self.is_main:
                 folder = job.folder / part

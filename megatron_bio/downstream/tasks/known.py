@@ -9,6 +9,8 @@ from typing import Any
 
 from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.downstream.data_check.findings import Findings
+from megatron_bio.downstream.tasks.bioasq_factoid import BioASQFactoidTask
+from megatron_bio.downstream.tasks.bioasq_list import BioASQListTask
 from megatron_bio.downstream.tasks.files import files_of, is_unanswerable
 from megatron_bio.downstream.tasks.form import PartName, Task
 from megatron_bio.downstream.tasks.named_entities import NamedEntityTask
@@ -59,6 +61,17 @@ def _squad(*, unanswerable: bool) -> KnownTask:
     )
 
 
+def _bioasq(make: Callable[[str], AnyTask], question_type: str) -> KnownTask:
+    """A file in SQuAD's form does not say of which type its questions are, but its name may."""
+    others = {"factoid", "list", "yesno"} - {question_type}
+    return KnownTask(
+        make=make,
+        benchmarks=(("BioASQ",),),
+        kinds=("BioASQ", "SQuAD"),
+        takes=lambda path: not any(other in path.name.casefold() for other in others),
+    )
+
+
 KNOWN: Mapping[str, KnownTask] = MappingProxyType(
     {
         "BC5CDR-chem": _entities("BC5CDR-chem"),
@@ -73,6 +86,8 @@ KNOWN: Mapping[str, KnownTask] = MappingProxyType(
         "GAD": KnownTask(make=RelationTableTask, benchmarks=(("GAD",),), kinds=_TABLES),
         "SQuAD1.1": _squad(unanswerable=False),
         "SQuAD2.0": _squad(unanswerable=True),
+        "BioASQ-factoid": _bioasq(BioASQFactoidTask, "factoid"),
+        "BioASQ-list": _bioasq(BioASQListTask, "list"),
     }
 )
 

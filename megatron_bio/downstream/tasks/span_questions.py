@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -134,12 +135,15 @@ class SquadTask(Task[SpanQuestion, WindowPlace, FoundAnswers]):
         )
 
     def score(self, examples: Sequence[SpanQuestion], predictions: Sequence[FoundAnswers]) -> Scores:
-        """Exact match and F1; 2.0 also with and without gold answers, and `best`, the highest that a threshold could give."""
+        """Exact match and F1. 2.0 has them with and without gold answers too, and `best`, the highest that a threshold could
+        give; and the threshold that was taken.
+        """
         gold = {question.id: [answer.text for answer in question.answers] for question in examples}
         answers, no_answer = _by_id(examples, predictions)
         if not self.unanswerable:
             return score_squad(gold, answers)
-        return score_squad2(gold, answers, no_answer, self.threshold)
+        scores = score_squad2(gold, answers, no_answer, self.threshold)
+        return {**scores, "decided": {"no_answer_threshold": self.threshold}}
 
     def tuned(self, examples: Sequence[SpanQuestion], predictions: Sequence[FoundAnswers]) -> Self:
         """The task with the threshold that gives the best F1 on these examples, which should be development data."""
@@ -161,10 +165,6 @@ class SquadTask(Task[SpanQuestion, WindowPlace, FoundAnswers]):
             write_json(folder / "no_answer_probabilities.json", no_answer)
 
 
-SQUAD_1: Final = SquadTask(unanswerable=False)
-SQUAD_2: Final = SquadTask(unanswerable=True)
-
-
 def _by_id(
     examples: Sequence[SpanQuestion], predictions: Sequence[FoundAnswers]
 ) -> tuple[dict[str, str], dict[str, float]]:
@@ -174,17 +174,21 @@ def _by_id(
 
 
 def _paragraphs(examples: Sequence[SpanQuestion]) -> list[dict[str, Any]]:
-    paragraphs: dict[str, list[dict[str, Any]]] = {}
-    for question in examples:
-        paragraphs.setdefault(question.context, []).append(
-            {
-                "id": question.id,
-                "question": question.question,
-                "answers": [_answer(answer) for answer in question.answers],
-                "is_impossible": question.impossible,
-            }
-        )
-    return [{"context": context, "qas": questions} for context, questions in paragraphs.items()]
+    return [
+        {
+            "context": context,
+            "qas": [
+                {
+                    "id": question.id,
+                    "question": question.question,
+                    "answers": [_answer(answer) for answer in question.answers],
+                    "is_impossible": question.impossible,
+                }
+                for question in questions
+            ],
+        }
+        for context, questions in groupby(examples, key=lambda question: question.context)
+    ]
 
 
 def _answer(answer: Answer) -> dict[str, Any]:
