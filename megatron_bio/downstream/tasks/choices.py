@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.downstream.data_check.kinds import kind_of
 from megatron_bio.downstream.readers.multiple_choice import read_medmcqa, read_medqa
 from megatron_bio.downstream.readers.question_forms import ChoiceQuestion, QuestionSet
@@ -126,13 +127,30 @@ def _row(rows: Rows, question: "Encoding", options: Sequence["Encoding"], shorte
 
 def _part(files: Sequence[DataFile]) -> Examples[ChoiceQuestion]:
     """The questions that have a right answer. Those of several files have the file's name in their ids, as MedQA's are lines."""
-    found = [(file, question) for file in files for question in _read(file)]
-    if len(files) > 1:
-        found = [(file, replace(question, id=f"{file.path.name}:{question.id}")) for file, question in found]
-    questions = once(((question.id, question) for _, question in found), names_of(files))
-    answered = tuple(question for question in questions.values() if question.correct is not None)
+    of_files = [_read(file) for file in files]
+    _require_different(files, of_files)
+    found = [
+        (f"{file.path.name}:{question.id}" if len(files) > 1 else question.id, question)
+        for file, of_file in zip(files, of_files, strict=True)
+        for question in of_file
+    ]
+    questions = [replace(question, id=name) for name, question in once(found, names_of(files)).items()]
+    answered = tuple(question for question in questions if question.correct is not None)
     left_out = Counter({NO_RIGHT_ANSWER: len(questions) - len(answered)})
     return Examples(examples=answered, files=tuple(map(used, files)), left_out=+left_out)
+
+
+def _require_different(files: Sequence[DataFile], of_files: Sequence[Sequence[ChoiceQuestion]]) -> None:
+    """MedQA is published with four and with five options, whose files have the same names and questions."""
+    earlier: dict[str, Path] = {}
+    for file, of_file in zip(files, of_files, strict=True):
+        again = [earlier[question.question] for question in of_file if question.question in earlier]
+        if 2 * len(again) > len(of_file):
+            raise ConfigurationError(
+                f"{file.path}: expected other questions than those of {again[0]}, found {len(again):,} of its {len(of_file):,} "
+                "again. Name the folder of one form of the data set, as choices:FOLDER."
+            )
+        earlier.update((question.question, file.path) for question in of_file)
 
 
 def _read(file: DataFile) -> tuple[ChoiceQuestion, ...]:

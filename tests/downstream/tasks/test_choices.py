@@ -149,8 +149,17 @@ def test_several_files_of_a_part(tmp_path: Path) -> None:
     first, second = (written(tmp_path / f"{name}.jsonl", medqa(name)) for name in "ab")
     found = ChoiceTask("mine").read({"test": (first, second)})["test"].examples
     assert [question.id for question in found] == ["a.jsonl:1", "b.jsonl:1"]
-    with pytest.raises(ConfigurationError, match=r"expected each id once, found 'a.jsonl:1' again"):
-        ChoiceTask("mine").read({"test": (first, first)})
+    with_four = written(tmp_path / "4_options" / "a.jsonl", medqa("a", "aspirin", "mice"))
+    with pytest.raises(
+        ConfigurationError, match=r"4_options/a\.jsonl: .* those of .*a\.jsonl, found 1 of its 1 again"
+    ):
+        ChoiceTask("mine").read({"test": (first, second, with_four)})
+
+
+def test_an_id_is_there_once(tmp_path: Path) -> None:
+    file = written(tmp_path / "dev.jsonl", medmcqa(1), medmcqa(4), medmcqa(1))
+    with pytest.raises(ConfigurationError, match=r"dev\.jsonl: expected each id once, found 'q1' again"):
+        ChoiceTask("mine").read({"development": (file,)})
 
 
 def test_damaged_files_are_named(tmp_path: Path) -> None:
