@@ -186,7 +186,8 @@ class BioASQYesNoTask(_ClassifiedQuestions[BioASQQuestion]):
     def read(self, files: Mapping[PartName, tuple[Path, ...]]) -> dict[PartName, Examples[BioASQQuestion]]:
         """Read training and golden files. A question that the test part has too is no training example.
 
-        A part without yes/no questions that have an answer is not there. Without a development part a tenth of the training part is it, by the sha256 of the ids.
+        A part without yes/no questions that have an answer is not there. Without a development part a tenth of the training part is
+        it, by the sha256 of the ids.
         """
         parts = {part: _yes_no(of_part) for part, of_part in opened(files).items()}
         answered = {part: found for part, found in parts.items() if found.examples}
