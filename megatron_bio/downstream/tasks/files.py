@@ -23,15 +23,16 @@ def files_of(
     """The files of the parts that are there; nothing if no file is of these benchmarks and forms.
 
     A name with one of the usual words for a part tells it. Of BioASQ's golden files the latest year's are the test, earlier ones
-    train. A single file whose name tells nothing is for training. Raises ConfigurationError for a file that is damaged,
-    and for names that leave a part open.
+    train. A single file whose name tells nothing is for training, also with PubMedQA's decisions for its test part beside it.
+    Raises ConfigurationError for a file that is damaged, and for names that leave a part open.
     """
     parts = [part for part in findings.parts if part.benchmark in benchmarks and part.kind in kinds]
     _require_one_folder_of_folds(parts)
     found: dict[PartName, list[Path]] = defaultdict(list)
     latest = max((year for part in parts if (year := _golden_year(part)) is not None), default=None)
+    alone = sum(part.kind != "PubMedQA decisions" for part in parts) == 1
     for part in parts:
-        name = _part_name(part, latest, alone=len(parts) == 1)
+        name = _part_name(part, latest, alone)
         if name is None:
             continue
         found[name] += [file.path for file in part.files]

@@ -11,6 +11,8 @@ from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.downstream.data_check.findings import Findings
 from megatron_bio.downstream.tasks.bioasq_factoid import BioASQFactoidTask
 from megatron_bio.downstream.tasks.bioasq_list import BioASQListTask
+from megatron_bio.downstream.tasks.choices import ChoiceTask
+from megatron_bio.downstream.tasks.classified_questions import BioASQYesNoTask, PubMedQATask
 from megatron_bio.downstream.tasks.files import files_of, is_unanswerable
 from megatron_bio.downstream.tasks.form import PartName, Task
 from megatron_bio.downstream.tasks.named_entities import NamedEntityTask
@@ -21,6 +23,9 @@ from megatron_bio.downstream.tasks.span_questions import SquadTask
 AnyTask = Task[Any, Any, Any]
 _ENTITY_FILES = ("IOB", "PubTator")
 _TABLES = ("relation table",)
+_CHOICES = ("MedQA", "MedMCQA")
+_ABSTRACTS = ("PubMedQA", "PubMedQA decisions")
+_BIOASQ = ("BioASQ",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,11 +93,21 @@ KNOWN: Mapping[str, KnownTask] = MappingProxyType(
         "SQuAD2.0": _squad(unanswerable=True),
         "BioASQ-factoid": _bioasq(BioASQFactoidTask, "factoid"),
         "BioASQ-list": _bioasq(BioASQListTask, "list"),
+        "MedQA": KnownTask(make=ChoiceTask, benchmarks=(("MedQA",),), kinds=_CHOICES),
+        "MedMCQA": KnownTask(make=ChoiceTask, benchmarks=(("MedMCQA",),), kinds=_CHOICES),
+        "PubMedQA": KnownTask(make=PubMedQATask, benchmarks=(("PubMedQA",),), kinds=_ABSTRACTS),
+        "BioASQ-yesno": KnownTask(make=BioASQYesNoTask, benchmarks=(("BioASQ",),), kinds=_BIOASQ),
     }
 )
 
 _OWN: Mapping[str, tuple[Callable[[str], AnyTask], tuple[str, ...]]] = MappingProxyType(
-    {"entities": (NamedEntityTask, _ENTITY_FILES), "relations": (RelationTableTask, _TABLES)}
+    {
+        "entities": (NamedEntityTask, _ENTITY_FILES),
+        "relations": (RelationTableTask, _TABLES),
+        "choices": (ChoiceTask, _CHOICES),
+        "decisions": (PubMedQATask, _ABSTRACTS),
+        "yesno": (BioASQYesNoTask, _BIOASQ),
+    }
 )
 """Kind of a task of the user's own data to its task and forms of files."""
 ALL = "all"

@@ -93,7 +93,7 @@ class RelationTableTask(Task[AnonymisedPair, int, str]):
         rows, shortened = sentence_rows(sentences, tokenizer, settings)
         made = [(number, row) for number, row in enumerate(rows) if row is not None]
         features = [
-            row | {"labels": labels.index(label)} if (label := examples[number].label) in labels else row
+            row | {"labels": labels.index(examples[number].label)} if training else row
             for number, row in made
         ]
         return Encoded(features=features, places=tuple(number for number, _ in made), shortened=shortened)

@@ -1,4 +1,4 @@
-"""Relations as classes of sentences: ChemProt from its original files, and tables of anonymised sentences such as GAD's.
+"""Relations as classes of sentences: ChemProt from its original files.
 
 The two arguments are replaced by `@TYPE$` (J. Lee et al., BioBERT, arXiv 1901.08746) or set between marks, `[E1] … [/E1]`. Neither
 is a token of its own: they become ordinary pieces, so that a model needs no new embeddings.
@@ -133,7 +133,7 @@ class ChemProtTask(Task[RelationDocument, PairPlace, tuple[str, ...]]):
             [sentence_of(pair, settings.relation_form) for pair in pairs], tokenizer, settings
         )
         made = [
-            (place, row | {"labels": labels.index(pair.label)})
+            (place, row | {"labels": labels.index(pair.label)} if training else row)
             for place, row, pair in zip(places, rows, pairs, strict=True)
             if row is not None
         ]

@@ -39,6 +39,10 @@ class Rows:
             return []
         return list(self._tokenizer(list(texts), add_special_tokens=False, verbose=False).encodings or ())
 
+    def second_pieces(self, texts: Sequence[str]) -> list["Encoding"]:
+        """All pieces of texts that stand behind another: after a space where the tokenizer sets nothing between the two."""
+        return self.pieces([f" {text}" if text else text for text in texts] if self.are_joined else texts)
+
     def row(self, first: "Encoding", second: "Encoding | None" = None) -> Row:
         """One row; texts that do not fit must have been cut."""
         whole = self._tokenizer.backend_tokenizer.post_process(first, second)
