@@ -198,8 +198,8 @@ class BioASQYesNoTask(_ClassifiedQuestions[BioASQQuestion]):
         return _YES_NO
 
     def texts(self, example: BioASQQuestion) -> tuple[str, str]:
-        """The question, and its snippets in the file's order."""
-        return example.question, " ".join(snippet.text for snippet in example.snippets)
+        """The question, and its snippets in the file's order. Experts marked some passages twice: they count once."""
+        return example.question, " ".join(dict.fromkeys(snippet.text.strip() for snippet in example.snippets))
 
     def label(self, example: BioASQQuestion) -> str:
         """Yes or no."""

@@ -229,6 +229,14 @@ def test_rows_of_question_and_snippets(bert, tmp_path: Path) -> None:
     assert [labels[row["labels"]] for row in (first, second)] == ["no", "yes"]
 
 
+def test_a_repeated_snippet_is_read_once(bert, tmp_path: Path) -> None:
+    task, question = BioASQYesNoTask(), asked("a")
+    question["snippets"].append({"text": f"{CONTEXTS[0]} ", "document": "2"})
+    examples = task.read({"test": (golden(tmp_path / "test.json", question),)})["test"].examples
+    (row,) = task.encode(examples, bert, SETTINGS, task.labels({}), training=False).features
+    assert row["input_ids"] == bert("Is a aspirin?", " ".join(CONTEXTS))["input_ids"]
+
+
 def test_yes_no_scores_and_files(bert, tmp_path: Path) -> None:
     task = BioASQYesNoTask()
     file = golden(tmp_path / "test.json", asked("a"), asked("b", "no"), asked("c"), asked("d", "no"))
