@@ -85,15 +85,19 @@ class _ClassifiedQuestions(Task[Example, int, str]):
         labels: Sequence[str],
         training: bool,
     ) -> Encoded[int]:
-        """A row for each question: the question, then what fits of its text."""
+        """A row for each question: the question, then what fits of its text.
+
+        Where the tokenizer sets nothing between the two, as a GPT's, the text comes first: the last piece, which is classified, is
+        then the question's and not that of a place where the text was cut.
+        """
         rows = Rows(tokenizer, settings.max_length, texts=2)
         pairs = [self.texts(example) for example in examples]
         shortened: Counter[str] = Counter()
         features: list[Row] = []
         for example, question, text in zip(
             examples,
-            rows.pieces([question for question, _ in pairs]),
-            rows.second_pieces([text for _, text in pairs]),
+            rows.second_pieces([question for question, _ in pairs]),
+            rows.pieces([text for _, text in pairs]),
             strict=True,
         ):
             if len(question) > rows.room:
@@ -101,7 +105,8 @@ class _ClassifiedQuestions(Task[Example, int, str]):
             elif len(question) + len(text) > rows.room:
                 shortened[TEXT_CUT] += 1
             question = last(question, rows.room)
-            row = rows.row(question, cut(text, 0, min(len(text), rows.room - len(question))))
+            text = cut(text, 0, min(len(text), rows.room - len(question)))
+            row = rows.row(text, question) if rows.are_joined else rows.row(question, text)
             features.append(row | {"labels": labels.index(self.label(example))} if training else row)
         return Encoded(features=features, places=tuple(range(len(examples))), shortened=shortened)
 
@@ -198,8 +203,8 @@ class BioASQYesNoTask(_ClassifiedQuestions[BioASQQuestion]):
         return _YES_NO
 
     def texts(self, example: BioASQQuestion) -> tuple[str, str]:
-        """The question, and its snippets in the file's order."""
-        return example.question, " ".join(snippet.text for snippet in example.snippets)
+        """The question, and its snippets in the file's order. Experts marked some passages twice: they count once."""
+        return example.question, " ".join(dict.fromkeys(snippet.text.strip() for snippet in example.snippets))
 
     def label(self, example: BioASQQuestion) -> str:
         """Yes or no."""

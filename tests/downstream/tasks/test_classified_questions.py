@@ -89,7 +89,7 @@ def test_rows_of_question_and_abstract(bert, gpt, tmp_path: Path) -> None:
     expected = bert(question, text)
     assert row == {"labels": 0, **{key: expected[key] for key in ("input_ids", "token_type_ids")}}
     (row,) = task.encode(examples, gpt, SETTINGS, task.labels({}), training=False).features
-    assert gpt.decode(row["input_ids"]) == f"{question} {text}"
+    assert gpt.decode(row["input_ids"]) == f"{text} {question}"
     assert row.keys() == {"input_ids"}
 
 
@@ -108,6 +108,7 @@ def test_the_text_is_cut_at_its_end(request, name: str, tmp_path: Path) -> None:
     long, short, question = [tokenizer.decode(row["input_ids"]) for row in encoded.features]
     assert len(encoded.features[0]["input_ids"]) == len(encoded.features[2]["input_ids"]) == 100
     assert "aspirin lower fever 1" in long and "mice" not in long
+    assert name == "bert" or long.endswith(" Does aspirin lower fever 1?")
     assert "was found" in short
     assert question.endswith(("? [SEP] [SEP]", "?"))
 
@@ -227,6 +228,14 @@ def test_rows_of_question_and_snippets(bert, tmp_path: Path) -> None:
     assert first["input_ids"] == bert("Is a aspirin?", " ".join(CONTEXTS))["input_ids"]
     assert second["input_ids"] == [*bert("Is b aspirin?")["input_ids"], bert.sep_token_id]
     assert [labels[row["labels"]] for row in (first, second)] == ["no", "yes"]
+
+
+def test_a_repeated_snippet_is_read_once(bert, tmp_path: Path) -> None:
+    task, question = BioASQYesNoTask(), asked("a")
+    question["snippets"].append({"text": f"{CONTEXTS[0]} ", "document": "2"})
+    examples = task.read({"test": (golden(tmp_path / "test.json", question),)})["test"].examples
+    (row,) = task.encode(examples, bert, SETTINGS, task.labels({}), training=False).features
+    assert row["input_ids"] == bert("Is a aspirin?", " ".join(CONTEXTS))["input_ids"]
 
 
 def test_yes_no_scores_and_files(bert, tmp_path: Path) -> None:
