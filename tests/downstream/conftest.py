@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.downstream.tiny_models import save_tiny_bert, save_tiny_gpt
 
@@ -15,3 +16,9 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_gpt(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny_gpt(tmp_path_factory.mktemp("gpt"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Models this small only wait for one another's threads, for minutes on a busy machine."""
+    torch.set_num_threads(1)

@@ -1,4 +1,8 @@
+import hashlib
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -6,6 +10,7 @@ import pytest
 
 from megatron_bio.cli import main
 from megatron_bio.downstream.evaluation import make_run
+from tests.convert.tiny_runs import random_model, save_run, tiny_config, wordpiece_folder
 
 pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
@@ -197,3 +202,81 @@ def test_refused(
     with pytest.raises(AssertionError):
         evaluate(tiny_bert, data, tmp_path / "out", *flags)
     assert message in capsys.readouterr().err
+
+
+def test_every_checkpoint_of_a_run(data: Path, tmp_path: Path) -> None:
+    tokenizer = wordpiece_folder(tmp_path / "tokenizer")
+    config = tiny_config("bert", tokenizer)
+    trained = save_run(tmp_path / "run", tokenizer, config, random_model(config))
+    words = [
+        "evaluate",
+        "--run",
+        trained.run,
+        "--tasks",
+        "NCBI-disease",
+        "--data_dir",
+        data,
+        "--output",
+        tmp_path / "out",
+    ]
+    flags = ["--seeds", "1", "--batch_sizes", "8", "--cpu", "--max_length", "32", *fast(epochs=1)]
+    assert main([str(word) for word in [*words, *flags]]) == 0
+    (results,) = (tmp_path / "out").glob("step-*/results.json")
+    step = int(results.parent.name.removeprefix("step-"))
+    assert json.loads(results.read_text())["model"]["pretraining_step"] == step
+
+
+def test_what_the_corpus_was_kept_free_of(tiny_bert: Path, data: Path, tmp_path: Path) -> None:
+    known = hashlib.sha256((data / "NCBI-disease" / "test.tsv").read_bytes()).hexdigest()
+    manifest = {
+        "benchmarks": [{"name": "NCBI", "sha256": known}],
+        "dropped": {"text of a benchmark": {"documents": 3}},
+    }
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / "manifest.json").write_text(json.dumps(manifest))
+    flags = ("--tasks", "NCBI-disease", "--seeds", "1", *fast(epochs=1), "--corpus", str(tmp_path / "corpus"))
+    overlap = evaluate(tiny_bert, data, tmp_path / "out", *flags)["overlap"]
+    assert {Path(file["path"]).name: file["kept_out"] for file in overlap["files"]} == {
+        "devel.tsv": False,
+        "test.tsv": True,
+    }
+    assert overlap["dropped"] == {"text of a benchmark": {"documents": 3}}
+
+
+@pytest.mark.slow
+def test_two_ranks_learn_what_one_learns(tiny_bert: Path, data: Path, tmp_path: Path) -> None:
+    flags = ("--tasks", "NCBI-disease", "--seeds", "1", *fast(), "--head_dropout", "0")
+    one = evaluate(tiny_bert, data, tmp_path / "one", *flags)
+    launcher = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "megatron_bio",
+    ]
+    words = [
+        "evaluate",
+        "--data_dir",
+        data,
+        "--output",
+        tmp_path / "two",
+        "--model",
+        tiny_bert,
+        "--batch_sizes",
+        8,
+        "--cpu",
+    ]
+    subprocess.run(
+        [*launcher, *map(str, words), *flags],
+        check=True,
+        timeout=300,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    two = json.loads((tmp_path / "two" / "results.json").read_text())
+    curves = [results["tasks"]["NCBI-disease"]["runs"][0]["curve"] for results in (one, two)]
+    assert len(curves[0]) == len(curves[1])
+    assert curves[1][-1]["loss"] == pytest.approx(curves[0][-1]["loss"], abs=0.2)
+    assert two["tasks"]["NCBI-disease"]["summary"]["test"]["overall/f1"]["mean"] > 80
