@@ -298,6 +298,18 @@ STAGES = (
         ),
     ),
     Verb(
+        name="report",
+        options="megatron_bio.config.report:ReportOptions",
+        function="megatron_bio.downstream.report.run:report",
+        summary="results of evaluate as tables and pictures, published numbers beside them",
+        description=(
+            "Makes Markdown, HTML and CSV of any number of results.json: scores as mean and deviation over seeds, what was\n"
+            "published with its source and where its protocol differs, learning curves, settings, data and versions."
+        ),
+        examples=("megatron-bio report results/first results/biobert --output report",),
+        positional="results",
+    ),
+    Verb(
         name="score",
         options="megatron_bio.config.score:ScoreOptions",
         function="megatron_bio.downstream.scorers.score:score",

@@ -1,0 +1,1 @@
+"""`megatron-bio report`: results of evaluate as tables and pictures, with published numbers beside them."""

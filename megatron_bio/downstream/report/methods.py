@@ -1,0 +1,101 @@
+"""How each number was measured, as lists of text."""
+
+from collections.abc import Iterator, Sequence
+
+from megatron_bio.downstream.report.read import Result, TaskResult
+from megatron_bio.downstream.report.tables import Table
+
+
+def method_tables(results: Sequence[Result]) -> Iterator[Table]:
+    """Models, then for each result its tasks: protocol, data, grid; and overlap with pretraining data."""
+    yield Table(
+        title="Models",
+        columns=(
+            "model",
+            "type",
+            "parameters",
+            "vocabulary",
+            "step",
+            "weights sha256",
+            "device",
+            "date",
+            "versions",
+            "command",
+        ),
+        rows=tuple(_model(result) for result in results),
+    )
+    for result in results:
+        for task in result.tasks:
+            yield _settings(result, task)
+            yield _data(result, task)
+            if task.grid:
+                yield _grid(result, task)
+        if result.overlap:
+            yield _overlap(result)
+
+
+def _model(result: Result) -> tuple[str, ...]:
+    identity = result.identity
+    versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
+    random = " (random weights)" if identity.get("random_weights") else ""
+    return (
+        f"{result.model}{random}",
+        str(identity.get("type", "")),
+        f"{identity.get('parameters', 0):,}",
+        f"{identity.get('vocabulary', 0):,}",
+        "" if identity["step"] is None else f"{identity['step']:,}",
+        str(identity.get("sha256", "")),
+        result.device,
+        result.date,
+        versions,
+        result.command,
+    )
+
+
+def _settings(result: Result, task: TaskResult) -> Table:
+    protocol = {name: value for name, value in task.protocol.items() if name != "settings"}
+    return Table(
+        title=f"{task.name}, {result.model}: protocol and settings",
+        columns=("name", "value"),
+        rows=tuple(
+            (name, str(value)) for name, value in {**protocol, **task.protocol.get("settings", {})}.items()
+        ),
+    )
+
+
+def _data(result: Result, task: TaskResult) -> Table:
+    rows = []
+    for part in task.data:
+        left_out = ", ".join(f"{reason}: {count:,}" for reason, count in part.get("left_out", {}).items())
+        for file in part.get("files", ()):
+            rows.append(
+                (str(part["part"]), f"{part['examples']:,}", left_out, str(file["path"]), str(file["sha256"]))
+            )
+    return Table(
+        title=f"{task.name}, {result.model}: data",
+        columns=("part", "examples", "left out", "file", "sha256"),
+        rows=tuple(rows),
+    )
+
+
+def _grid(result: Result, task: TaskResult) -> Table:
+    columns = tuple(task.grid[0])
+    return Table(
+        title=f"{task.name}, {result.model}: grid",
+        columns=columns,
+        rows=tuple(tuple(str(point.get(name, "")) for name in columns) for point in task.grid),
+        notes=("The best on development data was repeated with every seed.",),
+    )
+
+
+def _overlap(result: Result) -> Table:
+    assert result.overlap is not None
+    return Table(
+        title=f"{result.model}: scored data and the pretraining corpus",
+        columns=("task", "file", "kept out of the corpus"),
+        rows=tuple(
+            (str(file["task"]), str(file["path"]), "yes" if file["kept_out"] else "not known to its build")
+            for file in result.overlap.get("files", ())
+        ),
+        notes=(f"Documents left out of the corpus because of benchmarks: {result.overlap.get('dropped')}.",),
+    )
