@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
+from tokenizers.pre_tokenizers import ByteLevel
 from transformers import AutoTokenizer, PreTrainedTokenizerFast, set_seed
 
 from megatron_bio.config.errors import ConfigurationError
@@ -176,6 +177,11 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
             f"{folder}: expected a fast tokenizer (tokenizer.json), which knows the places of its pieces in the text; found "
             f"{type(tokenizer).__name__}. Save it again with a fast class."
         )
+    step = tokenizer.backend_tokenizer.pre_tokenizer
+    if isinstance(step, ByteLevel) and not step.add_prefix_space:
+        # Transformers 5 does not pass the argument on to a tokenizer that was saved without a class of its own.
+        step.add_prefix_space = True
+        tokenizer.backend_tokenizer.pre_tokenizer = step
     return tokenizer
 
 

@@ -6,7 +6,7 @@ classification.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, chain
 from pathlib import Path
@@ -52,6 +52,7 @@ ENTITY_SETTINGS: Final = Settings(
 )
 GOLD, PREDICTIONS = "gold.tsv", "predictions.tsv"
 OF_TWO_SETS = "entity that overlaps one of the other set"
+LONGER_THAN_A_ROW = "sentence with a word longer than a row, of which the first pieces are kept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +100,10 @@ class NamedEntityTask(Task[Sentence, RowWords, tuple[str, ...]]):
         learnt = types.get("train", set())
         for part, there in types.items():
             if unknown := sorted(there - learnt):
-                files = ", ".join(str(file.path) for file in parts[part].files)
+                place = _place_of(set(unknown), parts[part].files)
                 raise ConfigurationError(
-                    f"{files}: expected entities of the types of the training data ({', '.join(sorted(learnt)) or 'none'}), found "
-                    f"{', '.join(unknown)} too, which no model could learn. Train on data that have them, or take them out."
+                    f"{place}: expected entities of the types of the training data ({', '.join(sorted(learnt)) or 'none'}), found "
+                    f"{', '.join(unknown)}, which no model could learn. Train on data that have them, or take them out."
                 )
         return (OUTSIDE, *(f"{mark}-{kind}" for kind in sorted(learnt) for mark in "BI"))
 
@@ -116,7 +117,6 @@ class NamedEntityTask(Task[Sentence, RowWords, tuple[str, ...]]):
     ) -> Encoded[RowWords]:
         """Make a row of each sentence that fits, several of a longer one; a word longer than a row keeps its first pieces."""
         pieces = WordPieces(tokenizer)
-        pieces.learn(sentence.words for sentence in examples)
         before, after = _special_pieces(tokenizer)
         room = settings.max_length - len(before) - len(after)
         if room < 1:
@@ -129,20 +129,23 @@ class NamedEntityTask(Task[Sentence, RowWords, tuple[str, ...]]):
         types = "token_type_ids" in tokenizer.model_input_names
         features: list[Row] = []
         places: list[RowWords] = []
+        shortened: Counter[str] = Counter()
         with no_collection():
+            pieces.learn(sentence.words for sentence in examples)
             for index, sentence in enumerate(examples):
                 of_words = pieces.pieces(sentence.words)
                 lengths = list(map(len, of_words))
                 if max(lengths, default=0) > room:
                     of_words = [each[:room] for each in of_words]
                     lengths = list(map(len, of_words))
+                    shortened[LONGER_THAN_A_ROW] += 1
                 for window in windows(lengths, room):
                     row, firsts = maker.row(of_words, lengths, sentence.tags, window)
                     if types:
                         row["token_type_ids"] = [0] * len(row["input_ids"])
                     features.append(row)
                     places.append(RowWords(index, range(window.own_first, window.own_end), firsts))
-        return Encoded(features=features, places=tuple(places))
+        return Encoded(features=features, places=tuple(places), shortened=shortened)
 
     def predictions(
         self,
@@ -177,8 +180,26 @@ class NamedEntityTask(Task[Sentence, RowWords, tuple[str, ...]]):
 
 
 def _read(file: DataFile) -> EntitySet:
-    is_pubtator = any(is_pubtator_line(line) for _, line in file.filled_lines()[:1])
-    return read_pubtator_sentences(file) if is_pubtator else read_iob(file)
+    return read_pubtator_sentences(file) if _is_pubtator(file) else read_iob(file)
+
+
+def _is_pubtator(file: DataFile) -> bool:
+    return any(is_pubtator_line(line) for _, line in file.filled_lines()[:1])
+
+
+def _place_of(types: Collection[str], files: Sequence[UsedFile]) -> str:
+    """Where the first entity of these types is: file and line, of a PubTator file the document."""
+    for used in files:
+        file = DataFile(used.path)
+        for sentence in _read(file).sentences:
+            for number, tag in enumerate(sentence.tags):
+                if tag.partition("-")[2] in types:
+                    is_document = _is_pubtator(file)
+                    place = (
+                        f"document {sentence.document}" if is_document else f"line {sentence.place + number}"
+                    )
+                    return f"{file.path}: {place}"
+    return ", ".join(str(used.path) for used in files)
 
 
 def _types(sentences: Sequence[Sentence]) -> set[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 _SHARED = 4
 """One part in so many of a window is shared with the one before."""
@@ -21,14 +21,20 @@ class Window:
 def windows(lengths: Sequence[int], room: int) -> list[Window]:
     """Windows of at most `room` pieces over words of these lengths (a longer word counts as `room`), each word decided on once.
 
-    Of two windows that share words the first decides on those nearer to its middle: each word has the most context that there is.
+    Of two windows that share words, the first decides on those with as many pieces behind them in it as before them in the
+    second: each word has the most context that there is.
     """
     if sum(lengths) <= room:
         return [Window(first=0, end=len(lengths), own_first=0, own_end=len(lengths))]
-    runs = list(_runs([min(length, room) for length in lengths], room))
+    lengths = [min(length, room) for length in lengths]
+    places = list(accumulate(lengths, initial=0))
+    runs = list(_runs(lengths, room))
     bounds = [0]
     for (_, end), (first, _) in pairwise(runs):
-        bounds.append(end - (end - first) // 2)
+        bound = max(first, bounds[-1] + 1)
+        while bound < end and places[end] - places[bound + 1] >= places[bound] - places[first]:
+            bound += 1
+        bounds.append(bound)
     bounds.append(len(lengths))
     return [
         Window(first=first, end=end, own_first=bounds[number], own_end=bounds[number + 1])

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,12 @@ from megatron_bio.cli import main
 from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.corpus.errors import DamagedFileError
 from megatron_bio.downstream.tasks.form import LOSS_IGNORES
-from megatron_bio.downstream.tasks.named_entities import ENTITY_SETTINGS, OF_TWO_SETS, NamedEntityTask
+from megatron_bio.downstream.tasks.named_entities import (
+    ENTITY_SETTINGS,
+    LONGER_THAN_A_ROW,
+    OF_TWO_SETS,
+    NamedEntityTask,
+)
 
 transformers = pytest.importorskip("transformers")
 
@@ -74,25 +80,46 @@ def test_a_word_in_two_windows_has_one_loss(tokenizer, tmp_path: Path) -> None:
     assert sum(label != LOSS_IGNORES for row in encoded.features for label in row["labels"]) == 30
 
 
-def test_written_files_have_the_same_score(
-    tokenizer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_word_longer_than_a_row_keeps_its_first_pieces_and_is_counted(tokenizer, tmp_path: Path) -> None:
+    task = NamedEntityTask("x")
+    word = "fl" * 20
+    parts = parts_of(task, tmp_path, f"No\tO\n{word}\tB-Disease\nfever\tB-Disease\n\nfever\tB-Disease\n")
+    labels, examples = task.labels(parts), parts["train"].examples
+    settings = replace(ENTITY_SETTINGS, max_length=10)
+    encoded = task.encode(examples, tokenizer, settings, labels, training=True)
+    pieces = tokenizer([word], is_split_into_words=True, add_special_tokens=False)["input_ids"]
+    assert len(pieces) > 10
+    assert [row["input_ids"][1:-1] for row in encoded.features].count(pieces[:8]) == 1
+    assert encoded.shortened == {LONGER_THAN_A_ROW: 1}
+    predicted = task.predictions(examples, encoded, gold_logits(encoded, labels), labels)
+    assert predicted == tuple(sentence.tags for sentence in examples)
+
+
+def test_words_and_special_pieces_of_a_gpt(tiny_gpt: Path, tmp_path: Path) -> None:
+    """It adds none and makes no token types."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_gpt, add_prefix_space=True)
+    task = NamedEntityTask("x")
+    parts = parts_of(task, tmp_path)
+    labels, examples = task.labels(parts), parts["train"].examples
+    encoded = task.encode(examples, tokenizer, ENTITY_SETTINGS, labels, training=True)
+    for sentence, row in zip(examples, encoded.features, strict=True):
+        assert row.keys() == {"input_ids", "labels"}
+        assert row["input_ids"] == tokenizer(list(sentence.words), is_split_into_words=True)["input_ids"]
+    predicted = task.predictions(examples, encoded, gold_logits(encoded, labels), labels)
+    assert predicted == tuple(sentence.tags for sentence in examples)
+
+
+def test_written_files_have_the_same_score(tmp_path: Path) -> None:
     task = NamedEntityTask("x")
     examples = parts_of(task, tmp_path)["train"].examples
     predicted = (("B-Disease", "O", "O", "O", "B-Disease"), ("O", "O"))
     task.write(examples, predicted, tmp_path)
-    main(
-        [
-            "score",
-            "--task",
-            "ner",
-            "--gold",
-            str(tmp_path / "gold.tsv"),
-            "--predictions",
-            str(tmp_path / "predictions.tsv"),
-        ]
-    )
-    assert f"{task.score(examples, predicted)['overall']['f1']:.2f}" in capsys.readouterr().out
+    gold, predictions, output = (tmp_path / name for name in ("gold.tsv", "predictions.tsv", "score.json"))
+    files = ["--gold", str(gold), "--predictions", str(predictions), "--output", str(output)]
+    main(["score", "--task", "ner", *files])
+    scores = task.score(examples, predicted)
+    assert json.loads(output.read_text())["scores"] == scores
+    assert 0 < scores["overall"]["f1"] < 100
 
 
 def test_pubtator(tmp_path: Path) -> None:
@@ -123,10 +150,15 @@ def test_types_that_training_lacks(tmp_path: Path) -> None:
     parts = task.read(
         {
             "train": (written(tmp_path / "train.tsv", TRAIN),),
-            "test": (written(tmp_path / "test.tsv", "fever\tB-Gene\n"),),
+            "test": (written(tmp_path / "test.tsv", "No\tO\n\nOf\tO\nfever\tB-Gene\n"),),
         }
     )
-    with pytest.raises(ConfigurationError, match=r"test.tsv: .*Disease.*found Gene"):
+    with pytest.raises(ConfigurationError, match=r"test.tsv: line 4: .*Disease.*found Gene"):
+        task.labels(parts)
+    development = written(tmp_path / "dev.txt", PUBTATOR.replace("\tDisease\tD2", "\tSymptom\tD2"))
+    parts |= task.read({"development": (development,)})
+    del parts["test"]
+    with pytest.raises(ConfigurationError, match=r"dev.txt: document 1: .*Disease.*found Symptom"):
         task.labels(parts)
 
 
@@ -134,3 +166,17 @@ def test_damaged_files_are_named_with_the_line(tmp_path: Path) -> None:
     for text, place in (("fever\tB-X\nheadache\n", "line 2"), ("fever\tQ\n", "line 1"), ("\n", "no content")):
         with pytest.raises(DamagedFileError, match=place):
             parts_of(NamedEntityTask("x"), tmp_path, text)
+
+
+DATA = Path(__file__).parents[4] / "shared" / "data" / "ner"
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data")
+def test_both_sets_of_bc5cdr_keep_every_entity() -> None:
+    files = tuple(DATA / name / "devel.tsv.gz" for name in ("BC5CDR-chem", "BC5CDR-disease"))
+    alone = [NamedEntityTask("x").read({"train": (file,)})["train"] for file in files]
+    together = NamedEntityTask("BC5CDR", together=True).read({"train": files})["train"]
+    assert not together.left_out
+    spans = [[[*sentence.spans()] for sentence in part.examples] for part in (*alone, together)]
+    for chemicals, diseases, both in zip(*spans, strict=True):
+        assert both == sorted([*chemicals, *diseases], key=lambda span: span.first)

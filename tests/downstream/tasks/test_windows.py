@@ -1,8 +1,9 @@
 import random
+from math import inf
 
 import pytest
 
-from megatron_bio.downstream.tasks.windows import windows
+from megatron_bio.downstream.tasks.windows import Window, windows
 
 
 @pytest.mark.parametrize("seed", range(200))
@@ -27,3 +28,27 @@ def test_neighbours_share_words_and_each_decides_on_those_nearer_its_middle() ->
     first, second = windows([1] * 14, 8)
     assert (first.first, first.end, second.first, second.end) == (0, 8, 6, 14)
     assert (first.own_end, second.own_first) == (7, 7)
+
+
+def test_of_words_of_unequal_lengths_pieces_decide() -> None:
+    first, second, _ = windows([10, 10, 1, 5, 1, 1, 20, 8], 28)
+    assert (first.end, second.first) == (6, 3)
+    assert (first.own_end, second.own_first) == (4, 4)
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_each_word_is_decided_on_where_it_has_most_context(seed: int) -> None:
+    draw = random.Random(seed)
+    lengths = [draw.choice([1, 1, 2, 3]) for _ in range(draw.randint(30, 90))]
+    found = windows(lengths, 24)
+    for owner in found:
+        for word in range(owner.own_first, owner.own_end):
+            holding = [window for window in found if window.first <= word < window.end]
+            assert context(lengths, owner, word) == max(context(lengths, window, word) for window in holding)
+
+
+def context(lengths: list[int], window: Window, word: int) -> float:
+    """Pieces on the side where there are fewer; an end of the sentence lacks nothing."""
+    before = sum(lengths[window.first : word]) if window.first else inf
+    behind = sum(lengths[word + 1 : window.end]) if window.end < len(lengths) else inf
+    return min(before, behind)
