@@ -69,8 +69,9 @@ def main() -> None:
     compared = check_equal(sentences, ours(task, sentences, tokenizer, labels), expected)
     own, other, strict = (median(seconds[name]) for name in measurements)
     result = (
-        f"{Path(options.tokenizer).name}: {other / own:.1f} times ({own:.2f} / {other:.2f} s of CPU), {strict / own:.1f} without "
-        f"the collector on either side; {compared:,} of {len(sentences):,} sentences fit in a row and were compared, all equal"
+        f"{Path(options.tokenizer).name}: {other / own:.1f} times ({own:.2f} / {other:.2f} s of CPU), "
+        f"{strict / own:.1f} without the collector on either side; "
+        f"{compared:,} of {len(sentences):,} sentences fit in a row and were compared, all equal"
     )
     print(result)
     write_result(result, sum(map(sum, seconds.values())))
