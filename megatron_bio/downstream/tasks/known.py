@@ -19,6 +19,7 @@ from megatron_bio.downstream.tasks.span_questions import SquadTask
 AnyTask = Task[Any, Any, Any]
 _ENTITY_FILES = ("IOB", "PubTator")
 _TABLES = ("relation table",)
+_SQUAD_FILES = ("SQuAD",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +78,12 @@ KNOWN: Mapping[str, KnownTask] = MappingProxyType(
 )
 
 _OWN: Mapping[str, tuple[Callable[[str], AnyTask], tuple[str, ...]]] = MappingProxyType(
-    {"entities": (NamedEntityTask, _ENTITY_FILES), "relations": (RelationTableTask, _TABLES)}
+    {
+        "entities": (NamedEntityTask, _ENTITY_FILES),
+        "relations": (RelationTableTask, _TABLES),
+        "squad": (partial(SquadTask, unanswerable=False), _SQUAD_FILES),
+        "squad2": (partial(SquadTask, unanswerable=True), _SQUAD_FILES),
+    }
 )
 """Kind of a task of the user's own data to its task and forms of files."""
 ALL = "all"
