@@ -79,7 +79,9 @@ class RunMaker:
         return content
 
     def _scored(self, job: Job, labels: Sequence[str], tuned: FineTuned) -> dict[str, Any]:
-        """Predict, write and score each part. What a task decides by development data, it decides first."""
+        """Predict, write and score each part. What a task decides by development data holds for the test part alone: on the data
+        that decided it, it would be better than it is, and not be what the learning curve and early stopping have.
+        """
         task = job.data.task
         result: dict[str, Any] = {}
         for part in job.scored:
@@ -92,6 +94,8 @@ class RunMaker:
                 folder.mkdir(parents=True, exist_ok=True)
                 task.write(examples, predictions, folder)
             result[part] = {"scores": scores, "shortened": dict(encoded.shortened)}
+            if part == DEVELOPMENT:
+                task = task.tuned(examples, predictions)
         return result
 
     def _encoded(self, job: Job, part: PartName, labels: Sequence[str]) -> Encoded[Any]:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,6 +137,10 @@ class Task(ABC, Generic[Example, Place, Predicted]):
     @abstractmethod
     def score(self, examples: Sequence[Example], predictions: Sequence[Predicted]) -> Scores:
         """The measures of the official program."""
+
+    def tuned(self, examples: Sequence[Example], predictions: Sequence[Predicted]) -> Self:
+        """The task with what it decides by development data, such as a threshold, decided by these."""
+        return self
 
     @abstractmethod
     def write(self, examples: Sequence[Example], predictions: Sequence[Predicted], folder: Path) -> None:

@@ -136,12 +136,15 @@ class SquadTask(Task[SpanQuestion, WindowPlace, FoundAnswers]):
         )
 
     def score(self, examples: Sequence[SpanQuestion], predictions: Sequence[FoundAnswers]) -> Scores:
-        """Exact match and F1; 2.0 also with and without gold answers, and `best`, the highest that a threshold could give."""
+        """Exact match and F1. 2.0 has them with and without gold answers too, and `best`, the highest that a threshold could
+        give; and the threshold that was taken.
+        """
         gold = {question.id: [answer.text for answer in question.answers] for question in examples}
         answers, no_answer = _by_id(examples, predictions)
         if not self.unanswerable:
             return score_squad(gold, answers)
-        return score_squad2(gold, answers, no_answer, self.threshold)
+        scores = score_squad2(gold, answers, no_answer, self.threshold)
+        return {**scores, "decided": {"no_answer_threshold": self.threshold}}
 
     def tuned(self, examples: Sequence[SpanQuestion], predictions: Sequence[FoundAnswers]) -> Self:
         """The task with the threshold that gives the best F1 on these examples, which should be development data."""

@@ -1,4 +1,4 @@
-"""A task after another one, and questions of the user's own."""
+"""A task after another one, questions of the user's own, and a threshold that development data decide."""
 
 import json
 from pathlib import Path
@@ -108,6 +108,20 @@ def test_a_question_without_an_answer_is_refused_by_squad(
         squad(tmp_path / "data" / "mine" / name, unanswerable=True)
     assert evaluate(tiny_bert, tmp_path, "--tasks", "squad:mine") != 0
     assert "question none" in capsys.readouterr().err
+
+
+def test_development_data_decide_the_threshold_of_the_test_part_alone(
+    tiny_bert: Path, tmp_path: Path
+) -> None:
+    for name in ("train.json", "dev.json", "test.json"):
+        squad(tmp_path / "data" / "mine" / name, unanswerable=True)
+    assert evaluate(tiny_bert, tmp_path, "--tasks", "squad2:mine") == 0
+    (run,) = results(tmp_path)["squad2:mine"]["runs"]
+    development, test = (run["parts"][part]["scores"] for part in ("development", "test"))
+    assert test["decided"]["no_answer_threshold"] == development["best"]["f1_threshold"] != 0.5
+    assert test["overall"]["f1"] == development["best"]["f1"]  # the same questions
+    assert development["decided"] == {"no_answer_threshold": 0.5}
+    assert development["overall"]["f1"] == run["curve"][-1]["measure"]
 
 
 def test_a_decided_threshold_leaves_the_name() -> None:
