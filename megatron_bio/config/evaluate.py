@@ -66,7 +66,8 @@ class EvaluateOptions:
     """What is done about rare labels (entities, relations, classes): nothing, repeating rows, weights of labels in the loss, or
     Dice loss."""
     first_task: str | None = None
-    """Task to fine-tune on before, such as SQuAD1.1 for BioASQ's; none is direct fine-tuning."""
+    """Task to fine-tune on before, such as SQuAD1.1 for BioASQ's; none is direct fine-tuning. It has its own settings, but for
+    --max_length, --stride and those of the head where they are given."""
 
     micro_batch_size: int | None = None
     """Rows that a rank computes at once; the batch divided by the ranks when not given. Less memory, the same batches."""

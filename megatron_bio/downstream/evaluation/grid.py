@@ -14,7 +14,16 @@ _ALSO = (
     *("max_length", "warmup_fraction", "weight_decay", "head_layers", "head_size", "head_dropout"),
     *("stride", "label_pieces", "relation_form", "imbalance"),
 )
+_OF_FIRST_TASK_TOO = ("max_length", "stride", "head_layers", "head_size", "head_dropout")
 NONE = "none"
+
+
+def first_settings(defaults: Settings, options: EvaluateOptions) -> Settings:
+    """The settings of a first task: its own, but for rows that the model can read and a head that the next task can take over."""
+    given = {
+        name: getattr(options, name) for name in _OF_FIRST_TASK_TOO if getattr(options, name) is not None
+    }
+    return replace(defaults, **given, first_task="")
 
 
 def tried_values(defaults: Settings, options: EvaluateOptions) -> dict[str, list[Any]]:

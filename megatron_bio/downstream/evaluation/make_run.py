@@ -80,21 +80,23 @@ class RunMaker:
         return content
 
     def _scored(self, job: Job, labels: Sequence[str], tuned: FineTuned) -> dict[str, Any]:
-        """Predict, write and score each part. What a task decides by development data, it decides first."""
+        """Predict, write and score each part. What a task decides by development data holds for the test part alone: on the data
+        that decided it, it would be better than it is, and not be what the learning curve and early stopping have.
+        """
         task = job.data.task
         result: dict[str, Any] = {}
         for part in sorted(job.scored, key=lambda part: part != DEVELOPMENT):
             examples = job.data.parts[part].examples
             encoded = self._encoded(job, part, labels)
             predictions = task.predictions(examples, encoded, tuned.outputs(encoded.features), labels)
-            if part == DEVELOPMENT:
-                task = task.tuned(examples, predictions)
             scores = task.score(examples, predictions)
             if self.is_main:
                 folder = job.folder / part
                 folder.mkdir(parents=True, exist_ok=True)
                 task.write(examples, predictions, folder)
             result[part] = {"scores": scores, "shortened": dict(encoded.shortened)}
+            if part == DEVELOPMENT:
+                task = task.tuned(examples, predictions)
         return result
 
     def _encoded(self, job: Job, part: PartName, labels: Sequence[str]) -> Encoded[Any]:
@@ -122,6 +124,12 @@ class RunMaker:
     def _classifier(self, job: Job, labels: Sequence[str], features: Sequence[Row]) -> Classifier:
         task = job.data.task
         backbone = load_backbone(str(self.model), self.options.random_weights)
+        positions = getattr(backbone.config, "max_position_embeddings", None)
+        if positions is not None and job.settings.max_length > positions:
+            raise ConfigurationError(
+                f"--max_length: {task.name} has rows of {job.settings.max_length} pieces, found a model with {positions:,} positions "
+                f"({self.model}). Give --max_length {positions} or less."
+            )
         outputs = _OUTPUTS.get(task.head) or len(labels)
         classifier = Classifier(
             backbone, task.head, outputs, job.settings, _loss(job.settings, task, features, outputs)

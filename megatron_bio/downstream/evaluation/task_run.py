@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.config.evaluate import EvaluateOptions
-from megatron_bio.downstream.evaluation.grid import GRID, all_settings, tried_values
+from megatron_bio.downstream.evaluation.grid import GRID, all_settings, first_settings, tried_values
 from megatron_bio.downstream.evaluation.store import RunIdentity, finished
 from megatron_bio.downstream.evaluation.summary import summary
 from megatron_bio.downstream.tasks.form import Examples, PartName, Settings, Task, measure_of
@@ -70,11 +70,19 @@ class Jobs:
     """Name of a first task to its data."""
 
     def job(self, data: TaskData, settings: Settings, seed: int, trained_on: tuple[PartName, ...]) -> Job:
-        """A run, with the one before it where the settings have a first task."""
+        """A run, with the one before it where the settings have a first task.
+
+        Raises ConfigurationError for a first task without a training part.
+        """
         first = None
         if settings.first_task:
             earlier = self.first_data(settings.first_task)
-            first = self.job(earlier, replace(earlier.task.defaults, first_task=""), seed, (TRAIN,))
+            if TRAIN not in earlier.parts:
+                raise ConfigurationError(
+                    f"--first_task {settings.first_task}: expected a training part, found {', '.join(earlier.parts)}. "
+                    "`megatron-bio data check` shows which files are taken for what."
+                )
+            first = self.job(earlier, first_settings(earlier.task.defaults, self.options), seed, (TRAIN,))
         identity = RunIdentity(
             task=data.task.name,
             settings=settings,
@@ -112,7 +120,8 @@ def evaluate_task(data: TaskData, jobs: Jobs, make: Maker) -> dict[str, Any]:
     trained_on: tuple[PartName, ...] = (TRAIN,)
     if options.train_on == "train+development" and DEVELOPMENT in data.parts:
         trained_on = (TRAIN, DEVELOPMENT)
-    runs = [_made(jobs.job(data, chosen, seed, trained_on), make) for seed in options.seeds]
+    last = [jobs.job(data, chosen, seed, trained_on) for seed in options.seeds]
+    runs = [_made(job, make) for job in last]
     return {
         "kind": task.kind,
         "main_measure": list(task.main_measure),
@@ -123,6 +132,7 @@ def evaluate_task(data: TaskData, jobs: Jobs, make: Maker) -> dict[str, Any]:
             "early_stopping": options.early_stopping,
             "grid": tried_values(task.defaults, options),
             "settings": asdict(chosen),
+            "first_settings": asdict(last[0].first.settings) if last[0].first else None,
         },
         "data": [_part(part, found) for part, found in data.parts.items()],
         "grid": grid,

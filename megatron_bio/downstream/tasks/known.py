@@ -26,6 +26,7 @@ _TABLES = ("relation table",)
 _CHOICES = ("MedQA", "MedMCQA")
 _ABSTRACTS = ("PubMedQA", "PubMedQA decisions")
 _BIOASQ = ("BioASQ",)
+_SQUAD_FILES = ("SQuAD",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +108,8 @@ _OWN: Mapping[str, tuple[Callable[[str], AnyTask], tuple[str, ...]]] = MappingPr
         "choices": (ChoiceTask, _CHOICES),
         "decisions": (PubMedQATask, _ABSTRACTS),
         "yesno": (BioASQYesNoTask, _BIOASQ),
+        "squad": (partial(SquadTask, unanswerable=False), _SQUAD_FILES),
+        "squad2": (partial(SquadTask, unanswerable=True), _SQUAD_FILES),
     }
 )
 """Kind of a task of the user's own data to its task and forms of files."""

@@ -56,8 +56,8 @@ class SquadTask(Task[SpanQuestion, WindowPlace, FoundAnswers]):
     main_measure = ("overall", "f1")
     defaults = SPAN_SETTINGS
 
-    def __init__(self, *, unanswerable: bool, threshold: float = 0.5) -> None:
-        self.name = "SQuAD2.0" if unanswerable else "SQuAD1.1"
+    def __init__(self, name: str = "", *, unanswerable: bool, threshold: float = 0.5) -> None:
+        self.name = name or ("SQuAD2.0" if unanswerable else "SQuAD1.1")
         self.unanswerable = unanswerable
         self.threshold = threshold
 
@@ -90,7 +90,9 @@ class SquadTask(Task[SpanQuestion, WindowPlace, FoundAnswers]):
             raise file.damaged(place, "a text under 'context', found a blank one")
         if question.impossible and not self.unanswerable:
             raise file.damaged(
-                place, "an answer, as in SQuAD 1.1, found an impossible question. Take the task SQuAD2.0"
+                place,
+                "an answer, as in SQuAD 1.1, found an impossible question. Take the task SQuAD2.0, or squad2:FOLDER for data "
+                "of your own",
             )
         if not question.answers and not question.impossible:
             raise file.damaged(place, 'gold answers or "is_impossible": true, found neither')
@@ -150,7 +152,7 @@ class SquadTask(Task[SpanQuestion, WindowPlace, FoundAnswers]):
         if not self.unanswerable:
             return self
         threshold = self.score(examples, predictions)["best"]["f1_threshold"]
-        return type(self)(unanswerable=True, threshold=threshold)
+        return type(self)(self.name, unanswerable=True, threshold=threshold)
 
     def write(
         self, examples: Sequence[SpanQuestion], predictions: Sequence[FoundAnswers], folder: Path

@@ -74,6 +74,7 @@ class WordPieces:
         encoding = self._core.encode(words, is_pretokenized=True, add_special_tokens=False)
         found: list[list[int]] = [[] for _ in words]
         for piece, word in zip(encoding.ids, encoding.word_ids, strict=True):
+            assert word is not None
             found[word].append(piece)
         for text, pieces in zip(words, found, strict=True):
             self._table[text] = tuple(pieces) or self._without_pieces(text)

@@ -62,9 +62,7 @@ def test_questions_are_learnt_and_results_say_what_was_decided(tiny_bert: Path, 
     (run,) = tasks["SQuAD2.0"]["runs"]
     scores = run["parts"]["development"]["scores"]
     assert scores["overall"]["f1"] > 60
-    assert (
-        scores["overall"]["f1"] >= scores["best"]["f1"] - 1e-9
-    )  # the threshold was decided by these questions
+    assert ()  # the threshold was decided by these questions
     parts = tasks["BioASQ-list"]["runs"][0]["parts"]
     assert parts["test"]["scores"]["decided"] == parts["development"]["scores"]["decided"]
     assert set(parts["test"]["scores"]["by_batch"]) == {"6B1"}
