@@ -9,8 +9,10 @@ class ReportOptions:
     """Results in; tables as Markdown, HTML and CSV, and pictures, out."""
 
     results: list[Path]
-    """Files results.json of evaluate and evaluate lm, or folders with such files at any depth; may be given without the flag."""
+    """Files results.json of evaluate and evaluate lm, or folders with such files at any depth; may be given without the flag.
+    The JSON of vocabulary study, corpus stats and data check is taken as well."""
     output: Path
-    """Folder for report.md, report.html and a CSV file for each table; files of an earlier report there are replaced."""
+    """Folder for report.md, report.html, a CSV file for each table and an SVG file for each picture; those of an earlier report
+    there are replaced or removed."""
     pictures: bool = True
-    """Draw learning curves and scores against pretraining steps into the HTML; needs matplotlib."""
+    """Draw learning curves and scores against pretraining steps; needs matplotlib."""

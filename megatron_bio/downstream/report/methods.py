@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from megatron_bio.downstream.report.read import Result, TaskResult
-from megatron_bio.downstream.report.tables import Table
+from megatron_bio.downstream.report.table import Table
 
 
 def method_tables(results: Sequence[Result]) -> Iterator[Table]:
@@ -41,8 +41,8 @@ def _model(result: Result) -> tuple[str, ...]:
     return (
         f"{result.model}{random}",
         str(identity.get("type", "")),
-        f"{identity.get('parameters', 0):,}",
-        f"{identity.get('vocabulary', 0):,}",
+        _count(identity.get("parameters")),
+        _count(identity.get("vocabulary")),
         "" if identity["step"] is None else f"{identity['step']:,}",
         str(identity.get("sha256", "")),
         result.device,
@@ -50,6 +50,10 @@ def _model(result: Result) -> tuple[str, ...]:
         versions,
         result.command,
     )
+
+
+def _count(number: int | None) -> str:
+    return "" if number is None else f"{number:,}"
 
 
 def _settings(result: Result, task: TaskResult) -> Table:

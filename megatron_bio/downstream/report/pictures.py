@@ -26,7 +26,11 @@ def pictures(results: Sequence[Result]) -> Iterator[tuple[str, str]]:
         lines = [
             (
                 result.model,
-                [(point["epoch"], point["measure"]) for point in run["curve"] if "measure" in point],
+                [
+                    (point["epoch"], point["measure"])
+                    for point in run["curve"]
+                    if point.get("measure") is not None
+                ],
             )
             for result in results
             for task in result.tasks
@@ -43,12 +47,15 @@ def pictures(results: Sequence[Result]) -> Iterator[tuple[str, str]]:
 
 def _steps(results: Sequence[Result]) -> Iterator[tuple[str, str]]:
     found: dict[str, list[tuple[int, float, float]]] = {}
-    for result in results:
+    stepped = [result for result in results if result.identity["step"] is not None]
+    several_runs = len({result.run for result in stepped}) > 1
+    for result in stepped:
+        run = f"{result.run}: " if several_runs else ""
         for task in result.tasks:
             part = "test" if "test" in task.summary else "development"
             measure = task.summary.get(part, {}).get(task.main)
-            if result.identity["step"] is not None and measure is not None:
-                found.setdefault(f"{task.name}, {part}", []).append(
+            if measure is not None:
+                found.setdefault(f"{run}{task.name}, {part}", []).append(
                     (result.identity["step"], measure.mean, measure.deviation or 0.0)
                 )
     several = {
@@ -100,4 +107,5 @@ def _finished(figure: Any, axes: Any, horizontal: str, vertical: str) -> str:
 
 def _plain(text: str) -> str:
     """Without matplotlib's mathematics, and not hidden by a leading underscore."""
-    return text.replace("$", r"\$").lstrip("_") or "model"
+    printable = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return printable.replace("$", r"\$").lstrip("_") or "model"

@@ -1,11 +1,12 @@
 """Results → tables of text, the same ones for Markdown, HTML and CSV."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from megatron_bio.downstream.report.published import NOT_PUBLISHED, Published, of_task
+from megatron_bio.downstream.report.protocols import difference, in_words, published_in_words
+from megatron_bio.downstream.report.published import PUBLISHED, of_task
 from megatron_bio.downstream.report.read import Measure, Result, TaskResult
+from megatron_bio.downstream.report.table import Table
 
 _LANGUAGE_MODELLING = (
     *("kind", "loss", "perplexity", "accuracy", "bits_per_byte"),
@@ -14,23 +15,15 @@ _LANGUAGE_MODELLING = (
 _MOST_MEASURES = 6
 
 
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """Rows of text under a head."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...] = ()
-
-
 def score_tables(results: Sequence[Result]) -> Iterator[Table]:
     """One for each task and part: our rows, then published ones, whose protocol is compared with ours."""
     tasks = sorted({(task.kind, task.name) for result in results for task in result.tasks})
     for _, name in tasks:
         of_models = [(result, task) for result in results for task in result.tasks if task.name == name]
         for part in sorted({part for _, task in of_models for part in task.summary}):
-            yield _score_table(name, part, [pair for pair in of_models if part in pair[1].summary])
+            of_part = [pair for pair in of_models if part in pair[1].summary]
+            yield _score_table(name, part, of_part)
+            yield from _class_tables(name, part, of_part)
 
 
 def language_modelling_table(results: Sequence[Result]) -> Table | None:
@@ -65,28 +58,104 @@ def _score_table(name: str, part: str, of_models: Sequence[tuple[Result, TaskRes
         (
             _named(result, results),
             *(_cell(task.summary[part].get(path)) for path in measures),
-            _protocol(task),
+            in_words(task),
         )
         for result, task in of_models
     ]
-    published = of_task(name, main) if part == "test" else []
-    marks = {row: mark for mark, row in enumerate(published, start=1)}
+    published = of_task(name, part, main)
     rows += [
         (
-            f"{row.model} [{marks[row]}]",
+            f"{row.model} [{mark}]",
             f"{row.value:.1f}",
-            *[""] * (len(measures) - 1),
-            _published_protocol(row),
+            *(f"{row.beside[path]:.1f}" if path in row.beside else "" for path in measures[1:]),
+            published_in_words(row),
         )
-        for row in published
+        for mark, row in enumerate(published, start=1)
     ]
     return Table(
         title=f"{name}, {part}",
         columns=("model", *(path.replace("_", " ") for path in measures), "protocol"),
         rows=tuple(rows),
         notes=tuple(
-            f"[{marks[row]}] {row.source}. {_difference(row, [task for _, task in of_models])}"
-            for row in published
+            f"[{mark}] {row.source}. {difference(row, [task for _, task in of_models])}"
+            for mark, row in enumerate(published, start=1)
+        ),
+    )
+
+
+def _class_tables(name: str, part: str, of_models: Sequence[tuple[Result, TaskResult]]) -> Iterator[Table]:
+    """For each group of rows in the scores, such as `by_type`, a table of all its rows for each model."""
+    results = [result for result, _ in of_models]
+    found: dict[str, dict[str, dict[str, list[str]]]] = {}
+    for _, task in of_models:
+        for path in task.summary[part]:
+            group, _, rest = path.partition("/")
+            label, _, measure = rest.rpartition("/")
+            if group.startswith("by_") and label and not _is_count(path):
+                found.setdefault(group, {}).setdefault(label, {})[measure] = []
+    for group, labels in found.items():
+        measures = list(dict.fromkeys(measure for row in labels.values() for measure in row))
+        yield Table(
+            title=f"{name}, {part}, {group.replace('_', ' ')}",
+            columns=(
+                group.removeprefix("by_"),
+                "model",
+                *(measure.replace("_", " ") for measure in measures),
+            ),
+            rows=tuple(
+                (
+                    label,
+                    _named(result, results),
+                    *(_cell(task.summary[part].get(f"{group}/{label}/{measure}")) for measure in measures),
+                )
+                for label in labels
+                for result, task in of_models
+            ),
+        )
+
+
+def size_table(results: Sequence[Result]) -> Table | None:
+    """Main measures of all tasks by vocabulary and size of the model (Tables 2 and 3 of the BioMegatron paper), without those of
+    which several steps are there.
+    """
+    steps: dict[str, set[int | None]] = {}
+    for result in results:
+        steps.setdefault(result.run, set()).add(result.identity["step"])
+    measured = [
+        result
+        for result in results
+        if result.tasks and (result.identity["step"] is None or len(steps[result.run] - {None}) == 1)
+    ]
+    names = sorted({task.name for result in measured for task in result.tasks})
+    if not names:
+        return None
+    rows = []
+    for result in measured:
+        by_name = {task.name: task for task in result.tasks}
+        rows.append(
+            (
+                _named(result, measured),
+                _plain(result.identity.get("vocabulary")),
+                _plain(result.identity.get("parameters")),
+                *(_marked_cell(by_name.get(name)) for name in names),
+            )
+        )
+    parts = {(task.name, _best_part(task)) for result in measured for task in result.tasks}
+    published: dict[str, dict[str, str]] = {}
+    for row in PUBLISHED:
+        if (row.task, row.part) in parts:
+            value = f"{row.value:.1f}" + (" (d)" if row.part != "test" else "")
+            published.setdefault(f"{row.model} [{row.source}]", {})[row.task] = value
+    rows += [
+        (model, "", "", *(values.get(name, "") for name in names)) for model, values in published.items()
+    ]
+    return Table(
+        title="Vocabulary and size of the model",
+        columns=("model", "vocabulary", "parameters", *names),
+        rows=tuple(rows),
+        notes=(
+            "Main measure of each task, on test data; (d) on development data.",
+            "Published rows have other protocols; the tables of the tasks say in what.",
         ),
     )
 
@@ -104,28 +173,38 @@ def step_table(results: Sequence[Result]) -> Table | None:
             (
                 f"{result.identity['step']:,}",
                 _named(result, stepped),
-                *(_main_cell(by_name.get(name)) for name in names),
+                *(_marked_cell(by_name.get(name)) for name in names),
             )
         )
     return Table(
         title="Steps of pretraining",
         columns=("step", "model", *names),
         rows=tuple(rows),
-        notes=("Test part where it was scored, else development.",),
+        notes=("Main measure of each task, on test data; (d) on development data.",),
     )
 
 
 def _named(result: Result, among: Sequence[Result]) -> str:
-    """The model's name, with the file where several have it."""
-    alike = [other for other in among if other.model == result.model]
-    return result.model if len(alike) == 1 else f"{result.model} ({result.path})"
+    """The model's name, whether its weights are random, and the file where this is not enough."""
+    names = [_with_weights(other) for other in among]
+    name = _with_weights(result)
+    return name if names.count(name) == 1 else f"{name} ({result.path})"
 
 
-def _main_cell(task: TaskResult | None) -> str:
+def _with_weights(result: Result) -> str:
+    return f"{result.model} (random weights)" if result.identity["random_weights"] else result.model
+
+
+def _marked_cell(task: TaskResult | None) -> str:
     if task is None:
         return ""
-    part = "test" if "test" in task.summary else "development"
-    return _cell(task.summary.get(part, {}).get(task.main))
+    part = _best_part(task)
+    text = _cell(task.summary.get(part, {}).get(task.main))
+    return f"{text} (d)" if text and part != "test" else text
+
+
+def _best_part(task: TaskResult) -> str:
+    return "test" if "test" in task.summary else "development"
 
 
 def _cell(measure: Measure | None) -> str:
@@ -149,36 +228,3 @@ def _plain(value: Any) -> str:
 
 def _is_count(path: str) -> bool:
     return path.rpartition("/")[2] in ("correct", "predicted", "gold", "tokens", "questions")
-
-
-def _protocol(task: TaskResult) -> str:
-    protocol = task.protocol
-    settings = protocol.get("settings", {})
-    chosen = f", grid of {len(task.grid)} on development" if task.grid else ""
-    return (
-        f"trained on {protocol.get('train_on')}, {settings.get('epochs')} epochs, lr {settings.get('learning_rate')}, "
-        f"batch {settings.get('batch_size')}, {len(protocol.get('seeds', ()))} seeds{chosen}"
-    )
-
-
-def _published_protocol(row: Published) -> str:
-    return f"trained on: {row.train_on}, epochs: {row.epochs}, seeds: {row.seeds}"
-
-
-def _difference(row: Published, tasks: Sequence[TaskResult]) -> str:
-    """In which fields a published protocol differs from ours, or is not known."""
-    found = []
-    for name, theirs, ours in (
-        ("training data", row.train_on, {str(task.protocol.get("train_on")) for task in tasks}),
-        ("epochs", row.epochs, {str(task.protocol.get("settings", {}).get("epochs")) for task in tasks}),
-        ("seeds", row.seeds, {str(len(task.protocol.get("seeds", ()))) for task in tasks}),
-    ):
-        if theirs == NOT_PUBLISHED:
-            found.append(f"{name} not published")
-        elif ours != {theirs}:
-            found.append(f"{name} differ: {theirs}, here {', '.join(sorted(ours))}")
-    return (
-        f"Not the same protocol as ours: {'; '.join(found)}."
-        if found
-        else "The same protocol as far as it is published."
-    )

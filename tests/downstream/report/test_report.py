@@ -1,6 +1,5 @@
 import copy
 import csv
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -11,91 +10,17 @@ from megatron_bio.cli import main
 from megatron_bio.downstream.report import pictures
 from megatron_bio.downstream.report.published import PUBLISHED
 from megatron_bio.downstream.tasks.known import KNOWN
+from tests.downstream.report.sample_results import report, results, written
 
 pytest.importorskip("matplotlib")
-
-
-def measure(mean: float, deviation: float | None = 0.5) -> dict[str, Any]:
-    return {"mean": mean, "deviation": deviation, "seeds": 1 if deviation is None else 3}
-
-
-def results(name: str = "first", step: int | None = None, f1: float = 88.0) -> dict[str, Any]:
-    return {
-        "form": "megatron-bio results",
-        "version": 1,
-        "model": {
-            "name": name,
-            "path": "m",
-            "sha256": "ab" * 32,
-            "type": "bert",
-            "parameters": 1000,
-            "vocabulary": 300,
-            "pretraining_step": step,
-        },
-        "command": ["megatron-bio", "evaluate"],
-        "versions": {"torch": "2"},
-        "device": "cpu",
-        "date": "2026-11-29",
-        "tasks": {
-            "NCBI-disease": {
-                "kind": "named entities",
-                "main_measure": ["overall", "f1"],
-                "protocol": {
-                    "train_on": "train",
-                    "seeds": [1, 2, 3],
-                    "settings": {"epochs": 30, "learning_rate": 5e-5, "batch_size": 64},
-                },
-                "data": [
-                    {
-                        "part": "test",
-                        "examples": 940,
-                        "left_out": {"odd": 2},
-                        "files": [{"path": "t.tsv", "sha256": "cd" * 32}],
-                    }
-                ],
-                "grid": [
-                    {"learning_rate": 5e-5, "development": 80.0},
-                    {"learning_rate": 1e-5, "development": 70.0},
-                ],
-                "runs": [
-                    {
-                        "seed": 1,
-                        "curve": [
-                            {"epoch": 1.0, "loss": 1.0, "measure": 50.0},
-                            {"epoch": 2.0, "measure": 80.0},
-                        ],
-                    }
-                ],
-                "summary": {
-                    "test": {
-                        "overall/precision": measure(87.0),
-                        "overall/f1": measure(f1),
-                        "overall/correct": measure(9.0),
-                    }
-                },
-            }
-        },
-        "language_modelling": None,
-        "overlap": None,
-    }
-
-
-def written(folder: Path, content: Any) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.json").write_text(json.dumps(content), encoding="utf-8")
-    return folder
-
-
-def report(output: Path, *folders: Path, flags: tuple[str, ...] = ()) -> tuple[str, str]:
-    assert main(["report", *map(str, folders), "--output", str(output), *flags]) == 0
-    return (output / "report.md").read_text(), (output / "report.html").read_text()
 
 
 def test_our_numbers_stand_beside_published_ones_with_their_difference(tmp_path: Path) -> None:
     text, html = report(tmp_path / "out", written(tmp_path / "a", results()))
     assert "| first | 88.00 ± 0.50 | 87.00 ± 0.50 | trained on train, 30 epochs" in text
     assert re.search(r"BioMegatron 345m bio-30k .*\| 87\.1 \|", text)
-    assert "training data not published; seeds not published" in text
+    assert "learning rate 5e-05" in text and "Not published: training data, batch size, seeds" in text
+    assert re.search(r"BioMegatron 345m bio-30k .*\| 87\.1 \| 85\.6 \|", text), "their precision"
     assert "overall/correct" not in text.split("How it was measured")[0]
     with (tmp_path / "out" / "table-ncbi-disease-test.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -107,7 +32,7 @@ def test_other_epochs_than_published_are_said(tmp_path: Path) -> None:
     content = results()
     content["tasks"]["NCBI-disease"]["protocol"]["settings"]["epochs"] = 5
     text, _ = report(tmp_path / "out", written(tmp_path / "a", content))
-    assert "epochs differ: 30, here 5" in text
+    assert "Differs from ours: epochs 30, here 5;" in text
 
 
 def test_development_scores_have_no_published_ones_beside_them(tmp_path: Path) -> None:
@@ -138,7 +63,7 @@ def test_names_are_text_and_never_code(tmp_path: Path) -> None:
 def test_two_results_of_one_name_are_told_apart_and_one_file_counts_once(tmp_path: Path) -> None:
     first, second = written(tmp_path / "a", results()), written(tmp_path / "b", results(f1=70.0))
     text, _ = report(tmp_path / "out", first, second, first / "results.json")
-    ours = [line for line in text.split("How it was")[0].splitlines() if line.startswith("| first")]
+    ours = [line for line in text.split("### Vocab")[0].splitlines() if line.startswith("| first")]
     assert len(ours) == 2 and "a/results.json" in ours[0] and "b/results.json" in ours[1]
 
 
@@ -186,9 +111,9 @@ def broken(change: str) -> Any:
     ("change", "message"),
     [
         ("form", "form: expected"),
-        ("version", "version 1"),
+        ("version", "version: expected 1, found 2, of a later megatron-bio. Update"),
         ("missing", r"tasks\.NCBI-disease\.summary: expected dict, found 'nothing'"),
-        ("nan", "overall/f1: expected finite numbers"),
+        ("nan", r"summary\.test\.overall/f1\.mean: expected int or float, found 'nan'"),
         ("list", "form: expected str"),
     ],
 )
