@@ -1,5 +1,6 @@
 """Folders of Hugging Face models with random weights and with tokenizers trained on a few sentences."""
 
+import re
 from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -10,18 +11,24 @@ TEXTS = [
     "Does metformin lower HbA1c? Yes, in type 2 diabetes mellitus.",
     "No effect of ibuprofen on renal failure was found, but headache improved.",
 ] * 20
+_LONGEST_WHOLE_WORD = 10
 _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
 def save_tiny_bert(folder: Path) -> Path:
-    """A BERT of two layers with a lower-casing WordPiece of 300."""
+    """A BERT of two layers with a lower-casing WordPiece of the characters and the shorter words of the sentences."""
     import torch
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-    core = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    words = set(re.findall(r"\w+|[^\w\s]", " ".join(TEXTS).lower()))
+    characters = sorted(set("".join(words)))
+    whole = sorted(word for word in words if 1 < len(word) < _LONGEST_WHOLE_WORD)
+    pieces = [*_SPECIAL, *characters, *(f"##{character}" for character in characters), *whole]
+    vocabulary = {piece: number for number, piece in enumerate(pieces)}
+    core = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     core.normalizer = normalizers.BertNormalizer(lowercase=True)
     core.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    core.train_from_iterator(TEXTS, trainers.WordPieceTrainer(vocab_size=300, special_tokens=_SPECIAL))
+    core.add_special_tokens(_SPECIAL)
     core.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",

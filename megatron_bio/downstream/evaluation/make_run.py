@@ -127,8 +127,8 @@ class RunMaker:
         positions = getattr(backbone.config, "max_position_embeddings", None)
         if positions is not None and job.settings.max_length > positions:
             raise ConfigurationError(
-                f"--max_length: {task.name} has rows of {job.settings.max_length} pieces, found a model with {positions:,} positions "
-                f"({self.model}). Give --max_length {positions} or less."
+                f"--max_length: {task.name} has rows of {job.settings.max_length} pieces, found a model with "
+                f"{positions:,} positions: {self.model}. Give --max_length {positions} or less."
             )
         outputs = _OUTPUTS.get(task.head) or len(labels)
         classifier = Classifier(

@@ -62,9 +62,10 @@ def test_questions_are_learnt_and_results_say_what_was_decided(tiny_bert: Path, 
     (run,) = tasks["SQuAD2.0"]["runs"]
     scores = run["parts"]["development"]["scores"]
     assert scores["overall"]["f1"] > 60
-    assert ()  # the threshold was decided by these questions
+    assert scores["decided"] == {"no_answer_threshold": 0.5}
     parts = tasks["BioASQ-list"]["runs"][0]["parts"]
-    assert parts["test"]["scores"]["decided"] == parts["development"]["scores"]["decided"]
+    assert parts["development"]["scores"]["decided"] == {"threshold": 0.42}
+    assert parts["test"]["scores"]["decided"].keys() == {"threshold"}
     assert set(parts["test"]["scores"]["by_batch"]) == {"6B1"}
     examples = {part["part"]: part["examples"] for part in tasks["BioASQ-list"]["data"]}
     assert examples == {"train": 5, "development": 1, "test": 3}
