@@ -312,3 +312,19 @@ def test_a_tokenizer_with_more_tokens_than_the_model_has_embeddings_is_refused(
     model.save_pretrained(small)
     said = refusal(small, data, tmp_path / "out", capfd, "--tasks", "NCBI-disease", *fast(epochs=1))
     assert "expected a tokenizer with at most 40 tokens" in said
+
+
+def test_another_configuration_of_the_same_weights_is_another_model(
+    tiny_bert: Path, data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model, output = tmp_path / "model", tmp_path / "out"
+    shutil.copytree(tiny_bert, model)
+    flags = ("--tasks", "NCBI-disease", "--seeds", "1", *fast(epochs=1))
+    before = evaluate(model, data, output, *flags)["tasks"]["NCBI-disease"]["runs"][0]
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | {"hidden_act": "relu", "layer_norm_eps": 0.5}))
+    assert "another model, model (config_sha256 differ)" in refusal(model, data, output, capfd, *flags)
+    (output / "results.json").unlink()
+    after = evaluate(model, data, output, *flags)["tasks"]["NCBI-disease"]["runs"][0]
+    assert before["folder"] != after["folder"]
+    assert before["curve"] != after["curve"]
