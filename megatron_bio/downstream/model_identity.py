@@ -23,6 +23,8 @@ class ModelIdentity:
 
     sha256: str
     """Of the file of weights, or of the list of names and hashes if there are several."""
+    config_sha256: str
+    """Of config.json's settings, sorted, without the name and version that saving adds."""
     type: str
     """As transformers calls it: bert, megatron-bert, roberta, gpt2."""
     parameters: int
@@ -60,6 +62,7 @@ def model_identity(folder: Path, tokenizer: Path | None = None) -> ModelIdentity
         ) from error
     return ModelIdentity(
         sha256=file_sha256(files[0]) if len(files) == 1 else listed_sha256(files),
+        config_sha256=_config_sha256(folder / "config.json"),
         type=str(config.model_type),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         tokenizer_sha256=listed_sha256(place / name for name in _TOKENIZER_FILES if (place / name).is_file()),
@@ -84,6 +87,13 @@ def listed_sha256(files: Iterable[Path]) -> str:
     """Return the hash of the lines `SHA256  NAME`, sorted by name, as `sha256sum` would print them."""
     lines = [f"{file_sha256(path)}  {path.name}\n" for path in sorted(files, key=lambda path: path.name)]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _config_sha256(path: Path) -> str:
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    for added in ("_name_or_path", "transformers_version"):
+        settings.pop(added, None)
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
 def _step(marker: Path) -> int | None:

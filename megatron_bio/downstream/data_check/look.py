@@ -1,5 +1,6 @@
 """A folder → what is in it. Nothing is changed."""
 
+import os
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,10 +51,21 @@ def look_into(folder: Path) -> Findings:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
-        hidden = any(name.startswith(".") for name in path.relative_to(folder).parts)
-        if path.is_file() and not hidden:
-            yield path
+    """Sorted. Links to folders are followed, but not back to a folder on the way."""
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder, followlinks=True):
+        here = Path(place)
+        folders[:] = [name for name in folders if not name.startswith(".") and not _leads_back(here / name)]
+        found += [here / name for name in names if not name.startswith(".")]
+    yield from (path for path in sorted(found) if path.is_file())
+
+
+def _leads_back(folder: Path) -> bool:
+    """Whether it is a link to one of the folders on the way to it, in which one would walk round and round."""
+    if not folder.is_symlink():
+        return False
+    target = folder.resolve()
+    return any(above.resolve() == target for above in folder.absolute().parents)
 
 
 def _chemprot_files(paths: list[Path]) -> dict[tuple[Path, str], dict[str, Path]]:

@@ -15,6 +15,7 @@ from megatron_bio.config.evaluate import EvaluateOptions
 from megatron_bio.downstream.evaluation.store import RESULT, WEIGHTS, finished, write_json
 from megatron_bio.downstream.evaluation.task_run import DEVELOPMENT, Job
 from megatron_bio.downstream.fine_tuning.classifier import Classifier, load_backbone
+from megatron_bio.downstream.fine_tuning.limits import require_rows_fit
 from megatron_bio.downstream.fine_tuning.losses import (
     Loss,
     balanced_weights,
@@ -54,6 +55,8 @@ class RunMaker:
             )
         set_seed(job.seed)
         classifier = self._classifier(job, labels, encoded.features)
+        for rows in (encoded, *(self._encoded(job, part, labels) for part in job.scored)):
+            require_rows_fit(classifier.backbone, rows.features)
         tuned = fine_tune(
             classifier,
             encoded.features,

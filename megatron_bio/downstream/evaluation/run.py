@@ -70,7 +70,7 @@ def _evaluate_model(
         results = _results(output / RESULTS, identity)
         jobs = Jobs(
             options=options,
-            model=f"{identity['sha256']} {identity['tokenizer_sha256']}",
+            model=f"{identity['sha256']} {identity['config_sha256']} {identity['tokenizer_sha256']}",
             output=output,
             versions={"megatron_bio": megatron_bio.__version__},
             first_data=lambda name: _first_data(name, findings, options),
@@ -108,7 +108,7 @@ def _results(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
             ) from error
         different = [
             name
-            for name in ("sha256", "tokenizer_sha256", "random_weights")
+            for name in ("sha256", "config_sha256", "tokenizer_sha256", "random_weights")
             if before.get(name) != identity[name]
         ]
         if different:

@@ -54,7 +54,12 @@ def evaluate_lm(options: EvaluateLmOptions) -> None:
             device=options.device,
         )
     maker, protocol = _protocol(model, options, identity.vocabulary)
-    made_from = {"model": identity.sha256, "tokenizer": identity.tokenizer_sha256, "data": data["sha256"]}
+    made_from = {
+        "model": identity.sha256,
+        "config": identity.config_sha256,
+        "tokenizer": identity.tokenizer_sha256,
+        "data": data["sha256"],
+    }
     unfinished = Unfinished(options.output / UNFINISHED, made_from | protocol, options.resume)
     with closing(unfinished):
         _measure(model, maker, files, options, unfinished)

@@ -188,3 +188,17 @@ def test_real_files_are_known() -> None:
         assert not findings.damaged
         assert all(file.known for part in findings.parts for file in part.files)
         assert not any(part.differences for part in findings.parts)
+
+
+def test_links_to_folders_are_followed_but_not_round_and_round(tmp_path: Path) -> None:
+    elsewhere, folder = tmp_path / "elsewhere", tmp_path / "data"
+    for place in (elsewhere / "BC5CDR-chem", folder):
+        place.mkdir(parents=True)
+    (elsewhere / "BC5CDR-chem" / "train.tsv").write_text(IOB, encoding="utf-8")
+    (folder / "BC5CDR-chem").symlink_to(elsewhere / "BC5CDR-chem")
+    (folder / "itself").symlink_to(folder)
+    (elsewhere / "BC5CDR-chem" / "back").symlink_to(folder)
+    (folder / "nowhere").symlink_to(folder / "nowhere")
+    (part,) = look_into(folder).parts
+    assert (part.benchmark, part.name) == ("BC5CDR-chem", "train")
+    assert [file.path for file in part.files] == [folder / "BC5CDR-chem" / "train.tsv"]

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -281,3 +282,50 @@ def test_two_ranks_learn_what_one_learns(tiny_bert: Path, data: Path, tmp_path: 
     assert len(curves[0]) == len(curves[1])
     assert curves[1][-1]["loss"] == pytest.approx(curves[0][-1]["loss"], abs=0.2)
     assert two["tasks"]["NCBI-disease"]["summary"]["test"]["overall/f1"]["mean"] > 80
+
+
+def refusal(model: Path, data: Path, output: Path, capfd: pytest.CaptureFixture[str], *flags: str) -> str:
+    words = ["evaluate", "--data_dir", data, "--output", output, "--model", model, "--cpu", *flags]
+    assert main([str(word) for word in words]) != 0
+    return capfd.readouterr().err
+
+
+def test_rows_longer_than_the_models_positions_are_refused_before_training(
+    tiny_bert: Path, data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    test = data / "NCBI-disease" / "test.tsv"
+    test.write_text("fever\tB-Disease\n" * 300, encoding="utf-8")
+    flags = ("--tasks", "NCBI-disease", "--max_length", "256", *fast(epochs=1))
+    said = refusal(tiny_bert, data, tmp_path / "out", capfd, *flags)
+    assert "--max_length: expected at most 128, the model's positions" in said
+    assert not list(tmp_path.glob("out/runs/**/result.json"))
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_has_embeddings_is_refused(
+    tiny_bert: Path, data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from transformers import AutoModel
+
+    small = tmp_path / "small"
+    shutil.copytree(tiny_bert, small)
+    model = AutoModel.from_pretrained(small)
+    model.resize_token_embeddings(40)
+    model.save_pretrained(small)
+    said = refusal(small, data, tmp_path / "out", capfd, "--tasks", "NCBI-disease", *fast(epochs=1))
+    assert "expected a tokenizer with at most 40 tokens" in said
+
+
+def test_another_configuration_of_the_same_weights_is_another_model(
+    tiny_bert: Path, data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model, output = tmp_path / "model", tmp_path / "out"
+    shutil.copytree(tiny_bert, model)
+    flags = ("--tasks", "NCBI-disease", "--seeds", "1", *fast(epochs=1))
+    before = evaluate(model, data, output, *flags)["tasks"]["NCBI-disease"]["runs"][0]
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | {"hidden_act": "relu", "layer_norm_eps": 0.5}))
+    assert "another model, model (config_sha256 differ)" in refusal(model, data, output, capfd, *flags)
+    (output / "results.json").unlink()
+    after = evaluate(model, data, output, *flags)["tasks"]["NCBI-disease"]["runs"][0]
+    assert before["folder"] != after["folder"]
+    assert before["curve"] != after["curve"]
