@@ -29,6 +29,7 @@ CHANGEABLE_ON_RESUME = {
         "device",
         "max_skipped_steps",
         "compile",
+        "kernels",
         "deterministic",
         "profile_steps",
         "profile_all_ranks",

@@ -176,6 +176,9 @@ class TrainingConfig:
     """auto takes CUDA devices where there are any."""
     compile: bool = False
     """Compile the layers with torch.compile: faster on GPUs after a slow first step."""
+    kernels: Literal["auto", "reference", "cuda"] = "auto"
+    """What computes layer norms, activations, dropout, softmax and losses. reference: torch's operations; cuda: the compiled
+    kernels, which need a CUDA device; auto: those kernels that were measured to be faster (docs/kernels.md)."""
     deterministic: bool = False
     """Use only operations that give the same bits every time, and fail where there is none; slower on GPUs."""
     profile_steps: tuple[int, int] | None = None

@@ -13,18 +13,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from megatron_bio.kernels.dropout import attention_dropout
+from megatron_bio.kernels.dropout import DropoutPlace, attention_dropout
+from megatron_bio.kernels.softmax_dropout import softmax_dropout
 
 
 @dataclass(frozen=True)
 class AttentionDropout:
-    """Where in the run the probabilities are dropped: see `kernels.dropout`."""
+    """Where in the run the probabilities are dropped, and by what."""
 
-    probability: float
-    keys: Tensor
-    layer: int | Tensor
-    site: int
+    place: DropoutPlace
     first_head: int
+    """The number of this rank's first head."""
+    fused: bool = False
+    """Whether scale, mask, softmax and dropout are one operation, `kernels.softmax_dropout`."""
 
 
 def attention_mask(segment_ids: Tensor, causal: bool) -> Tensor:
@@ -43,16 +44,20 @@ def attention(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor, dropout: AttentionDropout | None
 ) -> Tensor:
     """Attend: query, key, value [R, n, S, D], mask bool [R, 1, S, S] -> [R, n, S, D]."""
-    if dropout is None or dropout.probability == 0.0:
+    if dropout is None or dropout.place.probability == 0.0:
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-    scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
+    place, scores = dropout.place, query @ key.transpose(-1, -2)
+    if dropout.fused:
+        scale = 1.0 / math.sqrt(query.shape[-1])
+        return softmax_dropout(scores, mask, scale, place, dropout.first_head) @ value
+    scores = scores / math.sqrt(query.shape[-1])
     probabilities = scores.float().masked_fill(~mask, float("-inf")).softmax(dim=-1).to(value.dtype)
     probabilities = attention_dropout(
         probabilities,
-        dropout.probability,
-        dropout.keys,
-        layer=dropout.layer,
-        site=dropout.site,
+        place.probability,
+        place.keys,
+        layer=place.layer,
+        site=place.site,
         first_head=dropout.first_head,
     )
     return probabilities @ value

@@ -8,6 +8,8 @@ step too. The rounds are those of `lowbias32` (C. Wellons, "Prospecting for hash
 before and in the middle. 32-bit signed arithmetic wraps, which is what the unsigned hash needs; right shifts are masked.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -58,7 +60,12 @@ def keep_mask(keys: Tensor, element: Tensor, probability: float, layer: int | Te
     x ^= (x >> 16) & 0xFFFF
     x *= _ROUND_1
     x ^= (x >> 15) & 0x1FFFF
-    return (x & 0x7FFFFFFF) >= int(probability * (1 << 31))
+    return (x & 0x7FFFFFFF) >= threshold(probability)
+
+
+def threshold(probability: float) -> int:
+    """Return below which of its 2³¹ values the hash drops an element."""
+    return int(probability * (1 << 31))
 
 
 def _apply(x: Tensor, keep: Tensor, probability: float) -> Tensor:
@@ -101,3 +108,36 @@ def attention_dropout(
     element = torch.arange(count, dtype=torch.int32, device=probabilities.device) + offset
     keep = keep_mask(keys.view(-1, 1, 1, 1), element.view(1, heads, queries, width), probability, layer, site)
     return _apply(probabilities, keep, probability)
+
+
+@dataclass(frozen=True)
+class DropoutPlace:
+    """Where in the run something is dropped, and how often."""
+
+    probability: float
+    keys: Tensor
+    """int64 [R] from `sample_keys`."""
+    layer: int | Tensor
+    """A number or an int64 tensor of one, []; see `keep_mask`."""
+    site: int
+
+    @classmethod
+    def of(
+        cls, probability: float, keys: Tensor, layer_number: int, layer_of_graph: Tensor | None, site: int
+    ) -> "DropoutPlace":
+        """Make it from `arguments`."""
+        return cls(probability, keys, layer_number if layer_of_graph is None else layer_of_graph, site)
+
+    @property
+    def arguments(self) -> tuple[float, Tensor, int, Tensor | None, int]:
+        """The same for torch.library, where an argument has one type."""
+        layer = self.layer
+        number, of_graph = (0, layer) if isinstance(layer, Tensor) else (int(layer), None)
+        return float(self.probability), self.keys, number, of_graph, int(self.site)
+
+    @property
+    def of_kernel(self) -> tuple[Tensor | None, Tensor | None, int, int, int, float]:
+        """The same for the launchers in `csrc`: keys, layer in device memory, layer, site, threshold and scale."""
+        probability, keys, number, of_graph, site = self.arguments
+        dropped = keys.contiguous() if probability > 0.0 else None
+        return dropped, of_graph, number, site, threshold(probability), 1.0 / (1.0 - probability)

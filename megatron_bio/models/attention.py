@@ -6,6 +6,7 @@ Shapes: s positions of this rank, S sequence, R rows, H hidden, n heads of this 
 from torch import Tensor, nn
 
 from megatron_bio.kernels.attention import AttentionDropout, attention
+from megatron_bio.kernels.dropout import DropoutPlace
 from megatron_bio.models.dropout import Site
 from megatron_bio.models.recompute import recomputed
 from megatron_bio.parallel.layers import ColumnParallelLinear, RowParallelLinear, TensorParallel
@@ -40,6 +41,7 @@ class SelfAttention(nn.Module):
         self.local_heads, self.head_size = num_heads // mesh.size(), hidden_size // num_heads
         self.first_head = mesh.get_local_rank() * self.local_heads
         self.dropout, self.layer = dropout, layer
+        self.fuses_softmax = "softmax_dropout" in tensor_parallel.kernels
         self.query_key_value = ColumnParallelLinear(
             hidden_size, 3 * hidden_size, tensor_parallel, initializer
         )
@@ -68,11 +70,12 @@ class SelfAttention(nn.Module):
         return recomputed(attention, *core) if self.recompute_core else attention(*core)
 
     def combine(self, context: Tensor) -> Tensor:
-        """Context of the heads [R, n, S, D] -> [s, R, H]."""
+        """Context of the heads [R, n, S, D] -> [s, R, H]; `dense` may leave its bias to what follows."""
         rows, _, length, _ = context.shape
         return self.dense(context.permute(2, 0, 1, 3).reshape(length, rows, -1))
 
     def _dropout(self, keys: Tensor) -> AttentionDropout | None:
         if not self.training or self.dropout == 0.0:
             return None
-        return AttentionDropout(self.dropout, keys, self.layer, Site.ATTENTION_PROBABILITIES, self.first_head)
+        place = DropoutPlace(self.dropout, keys, self.layer, Site.ATTENTION_PROBABILITIES)
+        return AttentionDropout(place, self.first_head, self.fuses_softmax)

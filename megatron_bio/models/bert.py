@@ -77,7 +77,11 @@ class Bert(Transformer):
             return hidden
         logits = self.masked_lm_head(rows_at(hidden, masked_positions), self.embeddings.word_embeddings)
         losses, predicted = vocab_parallel_cross_entropy(
-            logits, masked_labels, self.tensor_parallel.mesh, self.vocab_size
+            logits,
+            masked_labels,
+            self.tensor_parallel.mesh,
+            self.vocab_size,
+            in_place="cross_entropy" in self.tensor_parallel.kernels,
         )
         masked = weighted_sums(losses, predicted == masked_labels, masked_weights)
         if self.order_head is None:

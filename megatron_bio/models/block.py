@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from megatron_bio.kernels.bias_gelu import bias_gelu
 from megatron_bio.models.attention import SelfAttention
 from megatron_bio.models.dropout import HiddenDropout, Site
 from megatron_bio.models.recompute import recomputed
 from megatron_bio.parallel.layers import ColumnParallelLinear, LayerNorm, RowParallelLinear, TensorParallel
-from megatron_bio.parallel.parameters import Initializer, normal
+from megatron_bio.parallel.parameters import Initializer, local, normal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,16 +62,20 @@ class MLP(nn.Module):
         hidden, inner = sizes.hidden_size, sizes.ffn_size
         self.dense_h_to_4h = ColumnParallelLinear(hidden, inner, tensor_parallel, sizes.initializer)
         self.dense_4h_to_h = RowParallelLinear(inner, hidden, tensor_parallel, sizes.output_initializer)
-        self.approximate = "tanh" if sizes.activation == "gelu_tanh" else "none"
+        self.approximate = sizes.activation == "gelu_tanh"
+        self.adds_bias = "bias_gelu" in tensor_parallel.kernels
 
     def forward(self, x: Tensor) -> Tensor:
-        """[s, R, H] -> [s, R, H]."""
-        inner = self.dense_h_to_4h(x)
+        """[s, R, H] -> [s, R, H]; `dense_4h_to_h` may leave its bias to what follows."""
+        first = self.dense_h_to_4h
+        inner = (first.product(x), local(first.bias, first.compute_dtype)) if self.adds_bias else (first(x),)
         # The recomputation stops at what the second matrix keeps, its input, and does not multiply again.
-        return recomputed(self._leave, inner) if self.recompute_activation else self._leave(inner)
+        return recomputed(self._leave, *inner) if self.recompute_activation else self._leave(*inner)
 
-    def _leave(self, inner: Tensor) -> Tensor:
-        return self.dense_4h_to_h(F.gelu(inner, approximate=self.approximate))
+    def _leave(self, inner: Tensor, bias: Tensor | None = None) -> Tensor:
+        if bias is not None:
+            return self.dense_4h_to_h(bias_gelu(inner, bias, self.approximate))
+        return self.dense_4h_to_h(F.gelu(inner, approximate="tanh" if self.approximate else "none"))
 
 
 class TransformerBlock(nn.Module):
@@ -119,13 +124,17 @@ class TransformerBlock(nn.Module):
 
     def _compute(self, x: Tensor, mask: Tensor, dropout_keys: Tensor) -> Tensor:
         if self.norm_order == "post":
-            x = self.attention_layernorm(x + self._attend(x, mask, dropout_keys))
-            return self.mlp_layernorm(x + self._transform(x, dropout_keys))
-        x = x + self._attend(self.input_layernorm(x), mask, dropout_keys)
-        return x + self._transform(self.post_attention_layernorm(x), dropout_keys)
+            x = self.add_attention(x, self.self_attention(x, mask, dropout_keys), dropout_keys)
+            x = self.attention_layernorm(x)
+            return self.mlp_layernorm(self.add_mlp(x, self.mlp(x), dropout_keys))
+        attended = self.self_attention(self.input_layernorm(x), mask, dropout_keys)
+        x = self.add_attention(x, attended, dropout_keys)
+        return self.add_mlp(x, self.mlp(self.post_attention_layernorm(x)), dropout_keys)
 
-    def _attend(self, x: Tensor, mask: Tensor, dropout_keys: Tensor) -> Tensor:
-        return self.attention_dropout(self.self_attention(x, mask, dropout_keys), dropout_keys)
+    def add_attention(self, x: Tensor, attended: Tensor, dropout_keys: Tensor) -> Tensor:
+        """Residual stream [s, R, H] and what `self_attention` returned -> [s, R, H]."""
+        return self.attention_dropout.add(x, attended, self.self_attention.dense, dropout_keys)
 
-    def _transform(self, x: Tensor, dropout_keys: Tensor) -> Tensor:
-        return self.mlp_dropout(self.mlp(x), dropout_keys)
+    def add_mlp(self, x: Tensor, transformed: Tensor, dropout_keys: Tensor) -> Tensor:
+        """Residual stream [s, R, H] and what `mlp` returned -> [s, R, H]."""
+        return self.mlp_dropout.add(x, transformed, self.mlp.dense_4h_to_h, dropout_keys)

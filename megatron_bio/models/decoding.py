@@ -72,8 +72,8 @@ class CachedDecoding:
         for kept, states in zip(cache, new, strict=True):
             kept[rows, positions] = states.transpose(1, 2)
         key, value = cache[:, :, : self._longest].transpose(2, 3)
-        x = x + attention.combine(attention.attend(query, key, value, mask, keys))
-        return x + block.mlp(block.post_attention_layernorm(x))
+        x = block.add_attention(x, attention.combine(attention.attend(query, key, value, mask, keys)), keys)
+        return block.add_mlp(x, block.mlp(block.post_attention_layernorm(x)), keys)
 
     def keep(self, rows: Tensor) -> None:
         """See `Decoding`."""

@@ -4,8 +4,10 @@ from enum import IntEnum
 
 from torch import Tensor, nn
 
-from megatron_bio.kernels.dropout import hidden_dropout
-from megatron_bio.parallel.layers import TensorParallel
+from megatron_bio.kernels.bias_dropout_add import bias_dropout_add
+from megatron_bio.kernels.dropout import DropoutPlace, hidden_dropout
+from megatron_bio.parallel.layers import RowParallelLinear, TensorParallel
+from megatron_bio.parallel.parameters import local
 
 
 class Site(IntEnum):
@@ -34,3 +36,14 @@ class HiddenDropout(nn.Module):
         return hidden_dropout(
             x, self.probability, dropout_keys, layer=self.layer, site=self.site, first_position=first
         )
+
+    def add(
+        self, residual: Tensor, product: Tensor, linear: RowParallelLinear, dropout_keys: Tensor
+    ) -> Tensor:
+        """Return residual + dropout(product), where `product` came from `linear`, which may have left its bias to this."""
+        if not linear.leaves_bias:
+            return residual + self(product, dropout_keys)
+        probability = self.probability if self.training else 0.0
+        place = DropoutPlace(probability, dropout_keys, self.layer, self.site)
+        first = self.parts_before * product.shape[0]
+        return bias_dropout_add(product, local(linear.bias, product.dtype), residual, place, first)

@@ -49,7 +49,11 @@ class Gpt(Transformer):
             return hidden
         logits = tied_logits(hidden.transpose(0, 1), self.embeddings.word_embeddings)
         losses, predicted = vocab_parallel_cross_entropy(
-            logits, labels, self.tensor_parallel.mesh, self.vocab_size
+            logits,
+            labels,
+            self.tensor_parallel.mesh,
+            self.vocab_size,
+            in_place="cross_entropy" in self.tensor_parallel.kernels,
         )
         return torch.stack(weighted_sums(losses, predicted == labels, label_weights))
 

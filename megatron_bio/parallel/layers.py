@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 
+from megatron_bio.kernels.layer_norm import layer_norm
+from megatron_bio.kernels.layer_norm import reference as layer_norm_reference
 from megatron_bio.parallel import collectives
 from megatron_bio.parallel.parameters import Initializer, constant, local, parameter
 
@@ -24,11 +26,13 @@ COMPUTE_DTYPES = MappingProxyType({"fp32": torch.float32, "bf16": torch.bfloat16
 
 @dataclass(frozen=True)
 class TensorParallel:
-    """What every layer needs to know: the tp axis, whether the sequence is split over it, and the dtype to compute in."""
+    """What every layer needs to know: the tp axis, whether the sequence is split over it, the dtype to compute in, and by what."""
 
     mesh: DeviceMesh
     sequence_parallel: bool
     compute_dtype: torch.dtype
+    kernels: frozenset[str] = frozenset()
+    """The operations of `kernels.choice` that run as CUDA kernels; the others run as plain torch."""
 
     @property
     def splits_sequence(self) -> bool:
@@ -68,15 +72,24 @@ class ColumnParallelLinear(ParallelLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return this rank's columns."""
-        enter = collectives.gather if self.splits_sequence else collectives.copy
-        x = enter(x.to(self.compute_dtype), self.group)
+        x = self._enter(x)
         return F.linear(x, local(self.weight, x.dtype), local(self.bias, x.dtype))
+
+    def product(self, x: Tensor) -> Tensor:
+        """Return this rank's columns without the bias, for an operation that adds it."""
+        x = self._enter(x)
+        return F.linear(x, local(self.weight, x.dtype))
+
+    def _enter(self, x: Tensor) -> Tensor:
+        enter = collectives.gather if self.splits_sequence else collectives.copy
+        return enter(x.to(self.compute_dtype), self.group)
 
 
 class RowParallelLinear(ParallelLayer):
     """y = x Aᵀ + b with A [out, in] split by columns over tp: [S, R, in / tp] -> [s, R, out].
 
-    The partial products are reduce-scattered along the sequence (sequence parallel) or summed; then b is added.
+    The partial products are reduce-scattered along the sequence (sequence parallel) or summed; then b is added. With
+    `leaves_bias` it is not: the kernel bias_dropout_add, which comes next, does it.
     """
 
     def __init__(
@@ -90,12 +103,13 @@ class RowParallelLinear(ParallelLayer):
         self.weight = parameter((out_features, in_features), tensor_parallel.mesh, 1, initializer)
         self.bias = parameter((out_features,), tensor_parallel.mesh, None, constant(0.0))
         self.sequence_partial = ("bias",) if self.splits_sequence else ()
+        self.leaves_bias = "bias_dropout_add" in tensor_parallel.kernels
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the whole product for this rank's positions."""
         leave = collectives.reduce_scatter if self.splits_sequence else collectives.reduce
         product = leave(F.linear(x, local(self.weight, x.dtype)), self.group)
-        return product + local(self.bias, product.dtype)
+        return product if self.leaves_bias else product + local(self.bias, product.dtype)
 
 
 class ReplicatedLinear(ParallelLayer):
@@ -124,14 +138,14 @@ class LayerNorm(ParallelLayer):
     def __init__(self, hidden_size: int, tensor_parallel: TensorParallel, epsilon: float) -> None:
         super().__init__(tensor_parallel)
         self.epsilon = epsilon
+        self.normalise = layer_norm if "layer_norm" in tensor_parallel.kernels else layer_norm_reference
         self.weight = parameter((hidden_size,), tensor_parallel.mesh, None, constant(1.0))
         self.bias = parameter((hidden_size,), tensor_parallel.mesh, None, constant(0.0))
         self.sequence_partial = ("weight", "bias") if self.splits_sequence else ()
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise [..., H]; statistics are float32 in every dtype."""
-        weight, bias = local(self.weight, x.dtype), local(self.bias, x.dtype)
-        return F.layer_norm(x, (x.shape[-1],), weight, bias, self.epsilon)
+        return self.normalise(x, local(self.weight, x.dtype), local(self.bias, x.dtype), self.epsilon)
 
 
 class VocabParallelEmbedding(ParallelLayer):

@@ -10,6 +10,7 @@ import yaml
 from megatron_bio.config.costs import parameter_count
 from megatron_bio.config.pretrain import PretrainConfig
 from megatron_bio.config.stages import describe_stages
+from megatron_bio.kernels.choice import OPERATIONS, obstacle
 from megatron_bio.parallel.mesh import MeshShape
 
 
@@ -32,6 +33,18 @@ def layout_lines(config: PretrainConfig, shape: MeshShape, device: torch.device)
     if shape.pp > 1:
         yield f"pipeline, {config.parallel.pipeline_schedule}:"
         yield from (f"  {line}" for line in describe_stages(config.model.num_layers, config.parallel))
+
+
+def kernel_lines(option: str, kernels: frozenset[str], device: torch.device) -> Iterator[str]:
+    """Say on a CUDA device which operations run as CUDA kernels, and of the others that they do not."""
+    if device.type != "cuda":
+        return
+    others = ", ".join(sorted(set(OPERATIONS) - kernels))
+    if others:
+        why = obstacle(device.type) or "docs/kernels.md has the measurements"
+        yield f"kernels {option}: on torch's own operations run {others} ({why})"
+    if kernels:
+        yield f"kernels {option}: as CUDA kernels run {', '.join(sorted(kernels))}"
 
 
 def data_lines(report: Mapping[str, object]) -> Iterator[str]:

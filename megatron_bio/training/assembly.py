@@ -3,14 +3,26 @@
 import torch
 from torch.distributed.device_mesh import DeviceMesh
 
+from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.config.model import ModelConfig
 from megatron_bio.config.parallel import ParallelConfig
 from megatron_bio.config.stages import stages_of_rank
+from megatron_bio.kernels.choice import chosen
 from megatron_bio.models.parts import ModelParts, build_parts
 from megatron_bio.models.recompute import Recompute
 from megatron_bio.parallel.data_parallel import shard_data_parallel
 from megatron_bio.parallel.layers import TensorParallel
 from megatron_bio.training.passes import Passes, PipelinePasses, WholePasses
+
+
+def chosen_kernels(option: str, device: torch.device) -> frozenset[str]:
+    """Return the operations that run as CUDA kernels with `training.kernels: option`."""
+    try:
+        return chosen(option, device.type)
+    except ValueError as problem:
+        raise ConfigurationError(
+            f"training.kernels {option}: {problem}. megatron-bio doctor says more; auto and reference run without the kernels."
+        ) from None
 
 
 def build_model_parts(
@@ -19,9 +31,10 @@ def build_model_parts(
     mesh: DeviceMesh,
     device: torch.device,
     compute_dtype: torch.dtype,
+    kernels: frozenset[str] = frozenset(),
 ) -> ModelParts:
-    """Build this rank's stages, split over tp, with values still to be set."""
-    tensor_parallel = TensorParallel(mesh["tp"], layout.sequence_parallel, compute_dtype)
+    """Build this rank's stages, split over tp, with values still to be set; `kernels` as `chosen_kernels` returns them."""
+    tensor_parallel = TensorParallel(mesh["tp"], layout.sequence_parallel, compute_dtype, kernels)
     stages = stages_of_rank(model.num_layers, layout, mesh["pp"].get_local_rank())
     with device:
         return build_parts(

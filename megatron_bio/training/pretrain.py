@@ -13,8 +13,8 @@ from megatron_bio.data.build import open_training_data
 from megatron_bio.parallel.layers import COMPUTE_DTYPES
 from megatron_bio.parallel.parameters import initialize
 from megatron_bio.parallel.world import World, collective_timeout, open_world
-from megatron_bio.training.announcement import data_lines, layout_lines, write_config
-from megatron_bio.training.assembly import build_model_parts, distribute
+from megatron_bio.training.announcement import data_lines, kernel_lines, layout_lines, write_config
+from megatron_bio.training.assembly import build_model_parts, chosen_kernels, distribute
 from megatron_bio.training.batches import RankRows, StepBatch, evaluation_microbatches, training_batches
 from megatron_bio.training.boards import Board, TensorBoard, WeightsAndBiases, require_wandb
 from megatron_bio.training.checkpoints import Checkpoints, newest_checkpoint
@@ -73,7 +73,8 @@ class Run:
         self.output = Path(config.training.output)
         layout = config.parallel
         dtype = COMPUTE_DTYPES[config.training.precision]
-        self.model = build_model_parts(config.model, layout, world.mesh, world.device, dtype)
+        self.kernels = chosen_kernels(config.training.kernels, world.device)
+        self.model = build_model_parts(config.model, layout, world.mesh, world.device, dtype, self.kernels)
         initialize(self.model, config.training.seed)
         if config.training.compile:
             compile_blocks(self.model.blocks, split_backward=layout.splits_backward)
@@ -247,6 +248,7 @@ class Run:
     def _facts(self, end: int) -> Iterator[str]:
         """Give what a run says before its first step."""
         yield from layout_lines(self.config, self.world.shape, self.world.device)
+        yield from kernel_lines(self.config.training.kernels, self.kernels, self.world.device)
         yield self.utilisation.explanation
         yield from data_lines(self.data.report)
         if isinstance(self.data.train, BlendedDataset):

@@ -47,6 +47,8 @@ class Case:
     ranks: int = 1
     dropout: float = 0.0
     variant: str = ""
+    kernels: frozenset[str] = frozenset()
+    """Operations that go the way of the CUDA kernels, on the CPU as their definitions."""
 
     def __str__(self) -> str:
         layout = self.layout
@@ -65,6 +67,7 @@ class Case:
         if layout.recompute != "none":
             words.append(f"{layout.recompute}{layout.recompute_every}")
         words += ["dropout"] * (self.dropout > 0) + [self.variant] * bool(self.variant)
+        words += ["kernels"] * bool(self.kernels)
         return "-".join(words)
 
     @property
@@ -109,7 +112,7 @@ def fill(parts: ModelParts) -> None:
 
 
 def build(case: Case, mesh: DeviceMesh, compute_dtype: torch.dtype = torch.float32) -> Passes:
-    parts = build_model_parts(case.model, case.layout, mesh, CPU, compute_dtype)
+    parts = build_model_parts(case.model, case.layout, mesh, CPU, compute_dtype, case.kernels)
     fill(parts)
     return distribute(parts, case.layout, mesh, compute_dtype=compute_dtype, sequence_length=LENGTH)
 

@@ -1,7 +1,7 @@
 import torch
 
 from megatron_bio.kernels.attention import AttentionDropout, attention, attention_mask
-from megatron_bio.kernels.dropout import sample_keys
+from megatron_bio.kernels.dropout import DropoutPlace, sample_keys
 
 
 def inputs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -35,6 +35,6 @@ def test_padding_gives_no_nan() -> None:
 def test_explicit_path_equals_sdpa_when_nothing_is_dropped() -> None:
     query, key, value, segments = inputs()
     mask = attention_mask(segments, True)
-    tiny = AttentionDropout(1e-12, sample_keys(0, torch.arange(2)), 1, 1, 0)
+    tiny = AttentionDropout(DropoutPlace(1e-12, sample_keys(0, torch.arange(2)), 1, 1), 0)
     explicit = attention(query, key, value, mask, tiny)
     torch.testing.assert_close(explicit, attention(query, key, value, mask, None))

@@ -127,12 +127,6 @@ class RunMaker:
     def _classifier(self, job: Job, labels: Sequence[str], features: Sequence[Row]) -> Classifier:
         task = job.data.task
         backbone = load_backbone(str(self.model), self.options.random_weights)
-        positions = getattr(backbone.config, "max_position_embeddings", None)
-        if positions is not None and job.settings.max_length > positions:
-            raise ConfigurationError(
-                f"--max_length: {task.name} has rows of {job.settings.max_length} pieces, found a model with "
-                f"{positions:,} positions: {self.model}. Give --max_length {positions} or less."
-            )
         outputs = _OUTPUTS.get(task.head) or len(labels)
         classifier = Classifier(
             backbone, task.head, outputs, job.settings, _loss(job.settings, task, features, outputs)

@@ -195,7 +195,6 @@ def test_results_of_another_model_are_not_mixed(
         (("--tasks", "NCBI-disease", "--seeds", "1", "1"), "expected different whole numbers"),
         (("--tasks", "NCBI-disease", "--epochs", "0"), "expected 1 or more"),
         (("--tasks", "NCBI-disease", "--micro_batch_size", "3"), "expected a multiple of"),
-        (("--tasks", "NCBI-disease", "--max_length", "129"), "a model with 128 positions"),
     ],
 )
 def test_refused(

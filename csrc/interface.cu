@@ -1,0 +1,4 @@
+// The number that the library and megatron_bio/kernels/library.py must agree on; it changes with any launcher's parameters.
+#include "launch.cuh"
+
+EXPORT int megatron_bio_kernel_interface() { return 1; }
