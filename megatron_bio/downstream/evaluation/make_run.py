@@ -80,6 +80,8 @@ class RunMaker:
             if self.options.keep_models:
                 tuned.save(job.folder / WEIGHTS)
             write_json(job.folder / RESULT, content)
+        # The grid's best run is asked for again: a rank that came first would find it unfinished and train alone.
+        _wait_for_all()
         return content
 
     def _scored(self, job: Job, labels: Sequence[str], tuned: FineTuned) -> dict[str, Any]:

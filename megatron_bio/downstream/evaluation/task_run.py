@@ -129,7 +129,7 @@ def evaluate_task(data: TaskData, jobs: Jobs, make: Maker) -> dict[str, Any]:
             "train_on": "+".join(trained_on),
             "chosen_by": DEVELOPMENT if grid else None,
             "seeds": options.seeds,
-            "early_stopping": options.early_stopping,
+            "early_stopping": options.early_stopping if DEVELOPMENT in data.parts else None,
             "grid": tried_values(task.defaults, options),
             "settings": asdict(chosen),
             "first_settings": asdict(last[0].first.settings) if last[0].first else None,

@@ -11,7 +11,9 @@ from megatron_bio.downstream.tasks.form import Row
 
 def require_rows_fit(backbone: PreTrainedModel, rows: Iterable[Row]) -> None:
     """Raise ConfigurationError for a row longer than the model's positions, and for a piece that has no embedding."""
-    positions, embeddings = _positions(backbone), backbone.get_input_embeddings().weight.shape[0]
+    table = backbone.get_input_embeddings()
+    assert isinstance(table, nn.Embedding)
+    positions, embeddings = _positions(backbone), table.num_embeddings
     for row in rows:
         for pieces in _options(row["input_ids"]):
             if positions is not None and len(pieces) > positions:

@@ -328,3 +328,12 @@ def test_another_configuration_of_the_same_weights_is_another_model(
     after = evaluate(model, data, output, *flags)["tasks"]["NCBI-disease"]["runs"][0]
     assert before["folder"] != after["folder"]
     assert before["curve"] != after["curve"]
+
+
+def test_early_stopping_without_development_data_is_not_in_the_protocol(
+    tiny_bert: Path, data: Path, tmp_path: Path
+) -> None:
+    (data / "NCBI-disease" / "devel.tsv").unlink()
+    flags = ("--tasks", "NCBI-disease", "--seeds", "1", "--early_stopping", "1", *fast(epochs=1))
+    task = evaluate(tiny_bert, data, tmp_path / "out", *flags)["tasks"]["NCBI-disease"]
+    assert task["protocol"]["early_stopping"] is None
