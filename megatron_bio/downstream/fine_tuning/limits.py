@@ -32,12 +32,6 @@ def _options(pieces: Sequence[int] | Sequence[Sequence[int]]) -> Sequence[Sequen
     return pieces if pieces and not isinstance(pieces[0], int) else [pieces]  # type: ignore[return-value,list-item]
 
 
-def _embeddings(backbone: PreTrainedModel) -> int:
-    table = backbone.get_input_embeddings()
-    assert isinstance(table, nn.Embedding)
-    return table.num_embeddings
-
-
 def _positions(backbone: PreTrainedModel) -> int | None:
     """The longest row; None where positions are not learnt."""
     tables = [
