@@ -1,7 +1,9 @@
 """How each number was measured, as lists of text."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
+from megatron_bio.downstream.report.names import named
 from megatron_bio.downstream.report.read import Result, TaskResult
 from megatron_bio.downstream.report.table import Table
 
@@ -22,24 +24,26 @@ def method_tables(results: Sequence[Result]) -> Iterator[Table]:
             "versions",
             "command",
         ),
-        rows=tuple(_model(result) for result in results),
+        rows=tuple(_model(result, named(result, results)) for result in results),
     )
     for result in results:
+        model = named(result, results)
         for task in result.tasks:
-            yield _settings(result, task)
-            yield _data(result, task)
+            yield _settings(model, task)
+            yield _data(model, task)
             if task.grid:
-                yield _grid(result, task)
+                yield _grid(model, task)
+        if result.language_modelling:
+            yield _language_modelling(model, result.language_modelling)
         if result.overlap:
-            yield _overlap(result)
+            yield _overlap(model, result.overlap)
 
 
-def _model(result: Result) -> tuple[str, ...]:
+def _model(result: Result, name: str) -> tuple[str, ...]:
     identity = result.identity
     versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
-    random = " (random weights)" if identity.get("random_weights") else ""
     return (
-        f"{result.model}{random}",
+        name,
         str(identity.get("type", "")),
         _count(identity.get("parameters")),
         _count(identity.get("vocabulary")),
@@ -56,10 +60,10 @@ def _count(number: int | None) -> str:
     return "" if number is None else f"{number:,}"
 
 
-def _settings(result: Result, task: TaskResult) -> Table:
+def _settings(model: str, task: TaskResult) -> Table:
     protocol = {name: value for name, value in task.protocol.items() if name != "settings"}
     return Table(
-        title=f"{task.name}, {result.model}: protocol and settings",
+        title=f"{task.name}, {model}: protocol and settings",
         columns=("name", "value"),
         rows=tuple(
             (name, str(value)) for name, value in {**protocol, **task.protocol.get("settings", {})}.items()
@@ -67,7 +71,7 @@ def _settings(result: Result, task: TaskResult) -> Table:
     )
 
 
-def _data(result: Result, task: TaskResult) -> Table:
+def _data(model: str, task: TaskResult) -> Table:
     rows = []
     for part in task.data:
         left_out = ", ".join(f"{reason}: {count:,}" for reason, count in part.get("left_out", {}).items())
@@ -76,30 +80,41 @@ def _data(result: Result, task: TaskResult) -> Table:
                 (str(part["part"]), f"{part['examples']:,}", left_out, str(file["path"]), str(file["sha256"]))
             )
     return Table(
-        title=f"{task.name}, {result.model}: data",
+        title=f"{task.name}, {model}: data",
         columns=("part", "examples", "left out", "file", "sha256"),
         rows=tuple(rows),
     )
 
 
-def _grid(result: Result, task: TaskResult) -> Table:
+def _grid(model: str, task: TaskResult) -> Table:
     columns = tuple(task.grid[0])
     return Table(
-        title=f"{task.name}, {result.model}: grid",
+        title=f"{task.name}, {model}: grid",
         columns=columns,
         rows=tuple(tuple(str(point.get(name, "")) for name in columns) for point in task.grid),
         notes=("The best on development data was repeated with every seed.",),
     )
 
 
-def _overlap(result: Result) -> Table:
-    assert result.overlap is not None
+def _language_modelling(model: str, found: Mapping[str, Any]) -> Table:
     return Table(
-        title=f"{result.model}: scored data and the pretraining corpus",
+        title=f"Language modelling, {model}: protocol and data",
+        columns=("name", "value"),
+        rows=tuple(
+            (name, str(value))
+            for group in ("protocol", "data")
+            for name, value in (found.get(group) or {}).items()
+        ),
+    )
+
+
+def _overlap(model: str, overlap: Mapping[str, Any]) -> Table:
+    return Table(
+        title=f"{model}: scored data and the pretraining corpus",
         columns=("task", "file", "kept out of the corpus"),
         rows=tuple(
             (str(file["task"]), str(file["path"]), "yes" if file["kept_out"] else "not known to its build")
-            for file in result.overlap.get("files", ())
+            for file in overlap.get("files", ())
         ),
-        notes=(f"Documents left out of the corpus because of benchmarks: {result.overlap.get('dropped')}.",),
+        notes=(f"Documents left out of the corpus because of benchmarks: {overlap.get('dropped')}.",),
     )

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from megatron_bio.config.errors import ConfigurationError
+from megatron_bio.downstream.report.names import named
 from megatron_bio.downstream.report.read import Result
 
 _SIZE = (6.4, 3.6)
@@ -25,7 +26,7 @@ def pictures(results: Sequence[Result]) -> Iterator[tuple[str, str]]:
     for name in sorted({task.name for result in results for task in result.tasks}):
         lines = [
             (
-                result.model,
+                named(result, results),
                 [
                     (point["epoch"], point["measure"])
                     for point in run["curve"]

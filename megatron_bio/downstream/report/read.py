@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from megatron_bio.config.errors import ConfigurationError
-from megatron_bio.downstream.report.check import check_overlap, check_task
+from megatron_bio.downstream.report.check import check_language_modelling, check_overlap, check_task
 from megatron_bio.downstream.report.fields import DamagedFieldError, field, field_or_none
 from megatron_bio.downstream.report.studies import FILES, FORMAT, Studies, check_study, kind_of
 
@@ -133,6 +133,7 @@ def _result(path: Path, content: dict[str, Any]) -> Result:
     step = None if random else model.get("pretraining_step")
     tasks = field(content, "tasks", dict)
     check_overlap(field_or_none(content, "overlap", dict))
+    check_language_modelling(field_or_none(content, "language_modelling", dict))
     return Result(
         path=path,
         model=field(model, "name", str, "model."),
@@ -142,7 +143,7 @@ def _result(path: Path, content: dict[str, Any]) -> Result:
         device=str(content.get("device", "unknown")),
         date=str(content.get("date", "unknown")),
         tasks=tuple(_task(name, tasks[name]) for name in sorted(tasks)),
-        language_modelling=field_or_none(content, "language_modelling", dict),
+        language_modelling=content.get("language_modelling"),
         overlap=content.get("overlap"),
     )
 

@@ -19,11 +19,7 @@ _TOKENS: Final[Mapping[str, Mapping[str, str]]] = {
     "BioMegatron, 50k cased": {"BC5CDR-chem": "1.478", "BC5CDR-disease": "1.116"},
 }
 _BIAS: Final = (("CoNLL-2003", "0.184"), ("MRPC", "0.481"), ("ChemProt", "0.27"))
-_CORPORA: Final = (
-    ("BioBERT 110m", "PubMed abstracts", "4.5 billion"),
-    ("PubMedBERT 110m", "PubMed abstracts + full text", "16.8 billion"),
-    ("BioMegatron 345m", "PubMed abstracts + full text, commercial use", "6.1 billion"),
-)
+_CORPORA: Final = (("BioMegatron 345m", "PubMed abstracts + full text, commercial use", "6.1 billion"),)
 
 Studies = Sequence[tuple[Path, Mapping[str, Any]]]
 

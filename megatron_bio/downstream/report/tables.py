@@ -3,15 +3,14 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from megatron_bio.downstream.report.check import MEASURES
+from megatron_bio.downstream.report.names import named
 from megatron_bio.downstream.report.protocols import difference, in_words, published_in_words
 from megatron_bio.downstream.report.published import PUBLISHED, of_task
 from megatron_bio.downstream.report.read import Measure, Result, TaskResult
 from megatron_bio.downstream.report.table import Table
 
-_LANGUAGE_MODELLING = (
-    *("kind", "loss", "perplexity", "accuracy", "bits_per_byte"),
-    *("nats_per_word", "bits_per_predicted_byte", "tokens", "documents"),
-)
+_LANGUAGE_MODELLING = ("kind", *MEASURES)
 _MOST_MEASURES = 6
 
 
@@ -35,7 +34,7 @@ def language_modelling_table(results: Sequence[Result]) -> Table | None:
         title="Language modelling",
         columns=("model", *(name.replace("_", " ") for name in _LANGUAGE_MODELLING)),
         rows=tuple(
-            (_named(result, results), *(_plain(found.get(name)) for name in _LANGUAGE_MODELLING))
+            (named(result, results), *(_plain(found.get(name)) for name in _LANGUAGE_MODELLING))
             for result, found in measured
         ),
         notes=(
@@ -56,7 +55,7 @@ def _score_table(name: str, part: str, of_models: Sequence[tuple[Result, TaskRes
     measures = measures[:_MOST_MEASURES]
     rows = [
         (
-            _named(result, results),
+            named(result, results),
             *(_cell(task.summary[part].get(path)) for path in measures),
             in_words(task),
         )
@@ -105,7 +104,7 @@ def _class_tables(name: str, part: str, of_models: Sequence[tuple[Result, TaskRe
             rows=tuple(
                 (
                     label,
-                    _named(result, results),
+                    named(result, results),
                     *(_cell(task.summary[part].get(f"{group}/{label}/{measure}")) for measure in measures),
                 )
                 for label in labels
@@ -134,7 +133,7 @@ def size_table(results: Sequence[Result]) -> Table | None:
         by_name = {task.name: task for task in result.tasks}
         rows.append(
             (
-                _named(result, measured),
+                named(result, measured),
                 _plain(result.identity.get("vocabulary")),
                 _plain(result.identity.get("parameters")),
                 *(_marked_cell(by_name.get(name)) for name in names),
@@ -172,7 +171,7 @@ def step_table(results: Sequence[Result]) -> Table | None:
         rows.append(
             (
                 f"{result.identity['step']:,}",
-                _named(result, stepped),
+                named(result, stepped),
                 *(_marked_cell(by_name.get(name)) for name in names),
             )
         )
@@ -182,17 +181,6 @@ def step_table(results: Sequence[Result]) -> Table | None:
         rows=tuple(rows),
         notes=("Main measure of each task, on test data; (d) on development data.",),
     )
-
-
-def _named(result: Result, among: Sequence[Result]) -> str:
-    """The model's name, whether its weights are random, and the file where this is not enough."""
-    names = [_with_weights(other) for other in among]
-    name = _with_weights(result)
-    return name if names.count(name) == 1 else f"{name} ({result.path})"
-
-
-def _with_weights(result: Result) -> str:
-    return f"{result.model} (random weights)" if result.identity["random_weights"] else result.model
 
 
 def _marked_cell(task: TaskResult | None) -> str:

@@ -57,6 +57,22 @@ def changed(change: Callable[[Any, Task], Any]) -> dict[str, Any]:
         (lambda all, task: task["protocol"].update(settings=None), "protocol.settings: expected dict"),
         (lambda all, task: task["summary"].update(test=None), "summary.test: expected dict"),
         (lambda all, task: all.update(language_modelling=[1]), "language_modelling: expected dict"),
+        (
+            lambda all, task: all.update(language_modelling={"kind": "masked", "loss": float("nan")}),
+            "language_modelling.loss: expected int or float, found 'nan'",
+        ),
+        (
+            lambda all, task: all.update(language_modelling={"kind": "masked", "data": "held.jsonl"}),
+            "language_modelling.data: expected dict",
+        ),
+        (
+            lambda all, task: task["grid"][0].update(development=float("inf")),
+            "grid[0].development: expected int or float",
+        ),
+        (
+            lambda all, task: task.update(main_measure=["overall", "f2"]),
+            "main_measure: expected a measure of the summary, found 'overall/f2'",
+        ),
         (lambda all, task: all.update(overlap={"files": [{"task": "a"}]}), "overlap.files[0].path: expected"),
         (lambda all, task: all["model"].update(name="\ud800"), "surrogates not allowed"),
     ],
@@ -252,3 +268,43 @@ def test_damaged_counts(
     (tmp_path / name).write_text(json.dumps(content))
     assert main(["report", str(tmp_path / name), "--output", str(tmp_path / "out")]) == 1
     assert place in capsys.readouterr().err
+
+
+def test_steps_are_sorted_as_numbers_whatever_the_models_are_called(tmp_path: Path) -> None:
+    for step in (800, 1000):
+        written(tmp_path / "run" / f"step-{step}", results(f"step-{step}", step))
+    table = step_table(read_inputs([tmp_path])[0])
+    assert table is not None and [row[0] for row in table.rows] == ["800", "1,000"]
+
+
+def test_results_of_one_name_are_told_apart_in_pictures_and_methods(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[str] = []
+
+    def keep(lines: Any, horizontal: str, vertical: str) -> str:
+        drawn.extend(name for name, _ in lines)
+        return "<svg/>"
+
+    monkeypatch.setattr(pictures, "_drawn", keep)
+    random = results()
+    random["model"]["random_weights"] = True
+    for folder, content in (("a", results()), ("b", results()), ("c", random)):
+        written(tmp_path / folder, content)
+    text, _ = report(tmp_path / "out", tmp_path)
+    assert len(set(drawn)) == 3 and "first (random weights)" in drawn
+    headings = [line for line in text.splitlines() if line.startswith("### ") and "settings" in line]
+    assert len(set(headings)) == 3
+
+
+def test_how_a_language_model_was_measured(tmp_path: Path) -> None:
+    content = results()
+    content["language_modelling"] = {
+        "kind": "masked",
+        "loss": 2.0,
+        "data": {"path": "held.jsonl", "sha256": "ef" * 32},
+        "protocol": {"mask": "words", "seed": 77},
+    }
+    text, _ = report(tmp_path / "out", written(tmp_path / "a", content))
+    methods = text.split("How it was measured")[1]
+    assert "ef" * 32 in methods and "| seed | 77 |" in methods
