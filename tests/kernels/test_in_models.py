@@ -97,7 +97,7 @@ def test_each_operation_alone(operation: str, launches: Counter[str]) -> None:
     assert_near(gradients, expected_gradients, 1e-5)
 
 
-@pytest.mark.parametrize("recompute", ["selective", "full"])
+@pytest.mark.parametrize("recompute", ["selective", pytest.param("full", marks=pytest.mark.slow)])
 def test_recomputed_gradients_are_the_same_bits(recompute: str, launches: Counter[str]) -> None:
     _, expected = trained("bert", OPERATIONS)
     _, gradients = trained("bert", OPERATIONS, recompute=recompute)
