@@ -69,7 +69,7 @@ def doctor(options: DoctorOptions) -> None:
         *_machine(),
         *(_torch(torch) if torch else [Finding("torch", problem, "no training and no conversion here")]),
         _compiled_parts(),
-        *_kernels(),
+        *_kernels(torch),
         *(_compiler(name) for name in COMPILERS),
         *(_library(name) for name in LIBRARIES),
         *_surroundings(),
@@ -172,11 +172,25 @@ def _distributed(distributed: ModuleType) -> Finding:
     return Finding(what, found or "none", "torchrun works: gloo for CPUs, nccl for CUDA devices")
 
 
-def _kernels() -> list[Finding]:
-    """One finding per operation in megatron_bio/kernels, which is read, not imported."""
-    why = "this version has no compiled kernel for it, so every machine computes the same"
-    names = sorted(path.stem for path in (Path(__file__).parent / "kernels").glob("[!_]*.py"))
-    return [Finding(f"kernel: {name}", "reference (plain torch)", why) for name in names]
+def _kernels(torch: ModuleType | None) -> list[Finding]:
+    """The library of CUDA kernels, and one finding per operation that it has."""
+    what, reference = "CUDA kernels", "reference (plain torch)"
+    if torch is None:
+        return [Finding(what, "not known", "they run on torch's tensors only")]
+    from megatron_bio.kernels.choice import MEASURED_WINS, OPERATIONS, obstacle
+    from megatron_bio.kernels.library import open_library
+
+    library, reason = open_library()
+    meaning = "python -m megatron_bio.kernels checks them" if library else f"torch's operations run: {reason}"
+    findings = [Finding(what, str(library.path) if library else MISSING, meaning)]
+    problem = obstacle("cuda" if torch.cuda.is_available() else "cpu")
+    for name in OPERATIONS:
+        wins = name in MEASURED_WINS
+        why = problem or (
+            "measured to be faster" if wins else "not measured to be faster; training.kernels cuda runs it"
+        )
+        findings.append(Finding(f"kernel: {name}", "active" if wins and not problem else reference, why))
+    return findings
 
 
 def _compiled_parts() -> Finding:
@@ -191,9 +205,10 @@ def _compiled_parts() -> Finding:
 
 def _compiler(name: str) -> Finding:
     path = shutil.which(name)
-    meaning = (
-        "pip install builds the compiled parts with it" if name == "g++" else "not needed by this version"
-    )
+    meaning = {
+        "g++": "pip install builds the compiled parts with it",
+        "nvcc": "pip install builds the CUDA kernels with it; CUDA_HOME may say where it is",
+    }.get(name, "not needed by this version")
     return Finding(name, f"{_program_version(path)} ({path})" if path else MISSING, meaning)
 
 

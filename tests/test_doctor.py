@@ -14,9 +14,10 @@ import pytest
 from megatron_bio import doctor as module
 from megatron_bio.config.doctor import DoctorOptions
 from megatron_bio.doctor import doctor
+from megatron_bio.kernels import choice, library
+from megatron_bio.kernels.choice import OPERATIONS
 
 ROOT = Path(__file__).parents[1]
-KERNELS = ROOT / "megatron_bio" / "kernels"
 
 
 def fake_torch(*, devices: int = 0, cuda: str | None = None, distributed: bool = True) -> SimpleNamespace:
@@ -57,15 +58,15 @@ def test_everything_that_helps_in_a_bug_report_is_there(capsys: pytest.CaptureFi
     findings, conclusion = report(capsys)
     expected = {
         "Python", "platform", "processor", "memory", "bf16 on the CPU", "torch", "CUDA devices", "several processes",
-        "compiled parts",
+        "compiled parts", "CUDA kernels",
         "gcc", "g++", "nvcc", "ninja", "transformers", "megatron-core", "transformer-engine", "tensorboard", "isal",
         "zstandard", "free disk here", "OMP_NUM_THREADS",
     }  # fmt: skip
-    kernels = {f"kernel: {path.stem}" for path in KERNELS.glob("*.py") if path.stem != "__init__"}
+    kernels = {f"kernel: {name}" for name in OPERATIONS}
     assert kernels and findings.keys() == expected | kernels
     for name in kernels:
         assert findings[name]["found"] == "reference (plain torch)"
-        assert "no compiled kernel" in findings[name]["meaning"]
+        assert "run on CUDA devices, and this run is on cpu" in findings[name]["meaning"]
     assert findings["torch"]["found"] == "9.9"
     assert "on the CPU" in conclusion
 
@@ -130,6 +131,24 @@ def test_cuda_devices(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
     assert "9.0" in findings["CUDA device 0"]["meaning"]
     assert findings["several processes"]["found"] == "gloo, nccl"
     assert "torchrun --nproc-per-node 2" in conclusion
+
+
+@pytest.mark.parametrize("built", [True, False])
+def test_kernels_on_a_cuda_device(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, built: bool
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", fake_torch(devices=1, cuda="13.0"))  # type: ignore[arg-type]
+    found = SimpleNamespace(path="/kernels.so") if built else None
+    for place in (choice, library):
+        monkeypatch.setattr(place, "open_library", lambda: (found, "" if built else "nvcc was missing"))
+    monkeypatch.setattr(choice, "MEASURED_WINS", frozenset({"layer_norm"}))
+    findings, _ = report(capsys)
+    assert findings["CUDA kernels"]["found"] == ("/kernels.so" if built else "missing")
+    assert ("nvcc was missing" in findings["CUDA kernels"]["meaning"]) == (not built)
+    norm, gelu = findings["kernel: layer_norm"], findings["kernel: bias_gelu"]
+    assert norm["found"] == ("active" if built else "reference (plain torch)")
+    assert gelu["found"] == "reference (plain torch)"
+    assert ("training.kernels cuda" if built else "nvcc was missing") in gelu["meaning"]
 
 
 def test_driver_without_cuda_torch_is_told(

@@ -1,0 +1,128 @@
+"""Times of an operation as torch runs it, as torch.compile does, and as our kernel; bytes against what a copy moves.
+
+Each candidate computes forward, and forward with backward, on the same tensors. Between two calls the caches are filled with
+something else; the median of the calls counts. On a machine without CUDA the reference alone runs, on small shapes, and
+the rest is reported as not run.
+"""
+
+import argparse
+import csv
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from megatron_bio.kernels.choice import obstacle
+
+_FLUSH_BYTES = 256 << 20
+_CALLS = 20
+COLUMNS = (
+    "operation",
+    "shape",
+    "dtype",
+    "pass",
+    "candidate",
+    "microseconds",
+    "gigabytes per second",
+    "of copy",
+)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One shape of an operation."""
+
+    operation: str
+    shape: tuple[int, ...]
+    inputs: Callable[[torch.device, tuple[int, ...]], tuple[Tensor, ...]]
+    """Makes the tensors whose gradients are wanted, in bfloat16."""
+    reference: Callable[..., Tensor]
+    kernel: Callable[..., Tensor]
+    forward_accesses: float
+    """Reads and writes of one element of `shape` that the forward cannot avoid."""
+    both_accesses: float
+    """The same of forward and backward together."""
+
+
+def _milliseconds(call: Callable[[], object], device: torch.device) -> float:
+    """Return the median time of a call."""
+    if device.type == "cpu":
+        call()
+        start = time.perf_counter()
+        call()
+        return (time.perf_counter() - start) * 1e3
+    flush = torch.empty(_FLUSH_BYTES, dtype=torch.int8, device=device)
+    for _ in range(3):
+        call()
+    events = [[torch.cuda.Event(enable_timing=True) for _ in range(2)] for _ in range(_CALLS)]
+    for start, end in events:
+        flush.zero_()
+        start.record()
+        call()
+        end.record()
+    torch.cuda.synchronize()
+    return statistics.median(start.elapsed_time(end) for start, end in events)
+
+
+def copy_bandwidth(device: torch.device) -> float:
+    """Return the bytes per second, read and written, of a large copy on the device."""
+    source = torch.empty(1 << (30 if device.type == "cuda" else 24), dtype=torch.int8, device=device)
+    target = torch.empty_like(source)
+    return 2 * source.numel() / (_milliseconds(lambda: target.copy_(source), device) / 1e3)
+
+
+def _both(
+    function: Callable[..., Tensor], inputs: Sequence[Tensor], gradient: Tensor
+) -> Callable[[], object]:
+    return lambda: torch.autograd.grad(function(*inputs), inputs, gradient)
+
+
+def _rows(bench: Bench, device: torch.device, copy: float) -> Iterator[tuple[object, ...]]:
+    shape = bench.shape
+    if device.type == "cpu":
+        shape = (*(min(size, 8) for size in shape[:-1]), min(shape[-1], 1024))
+    inputs = bench.inputs(device, shape)
+    gradient = torch.ones_like(bench.reference(*inputs))
+    candidates = {"torch": bench.reference}
+    if device.type == "cuda":
+        candidates["torch.compile"] = torch.compile(bench.reference, dynamic=False)
+        if not obstacle(device.type):
+            candidates["kernel"] = bench.kernel
+    elements = torch.Size(shape).numel()
+    for name, function in candidates.items():
+        calls = {
+            "forward": (lambda function=function: function(*inputs), bench.forward_accesses),
+            "forward and backward": (_both(function, inputs, gradient), bench.both_accesses),
+        }
+        for way, (call, accesses) in calls.items():
+            milliseconds = _milliseconds(call, device)
+            rate = accesses * elements * inputs[0].element_size() / (milliseconds / 1e3)
+            words = (bench.operation, "x".join(map(str, shape)), "bfloat16", way, name)
+            yield *words, round(milliseconds * 1e3, 1), round(rate / 1e9, 1), round(rate / copy, 3)
+
+
+def main(benches: Sequence[Bench]) -> None:
+    """Run the benches on the best device here, print a table and append it to `--table`."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--table", type=Path, help="CSV to append the rows to")
+    options = parser.parse_args()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    copy = copy_bandwidth(device)
+    print(f"{device}: a copy moves {copy / 1e9:,.0f} GB/s")
+    rows = [
+        row for bench in benches[: None if device.type == "cuda" else 1] for row in _rows(bench, device, copy)
+    ]
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerows([COLUMNS, *rows])
+    if problem := obstacle(device.type):
+        print(f"kernel: NOT RUN ({problem})")
+    if device.type == "cpu":
+        print("torch.compile: NOT RUN (no CUDA device); the times above are of small shapes and mean nothing")
+    elif options.table:
+        with options.table.open("a", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows(rows)

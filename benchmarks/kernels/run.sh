@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# All that the kernels must show on a GPU, in under 8 minutes: build, self-check, bandwidth, whole steps.
+#
+#     benchmarks/kernels/run.sh [FOLDER FOR THE TABLES]
+#
+# It needs a checkout, torch for CUDA and nvcc, and makes its own data. PYTHON says which Python (default: python3). What cannot
+# run here says NOT RUN. Ends with 1 if anything fails; what takes too long is cut off and said.
+set -uo pipefail
+cd "$(dirname "$0")/../.."
+python=${PYTHON:-python3}
+out=${1:-${OUT:-runs/kernels}}
+export PYTHONPATH=$PWD
+mkdir -p "$out"
+failed=0
+
+say() { printf '\n== %s (%s s)\n' "$1" "$SECONDS"; }
+
+limited() { # seconds, command: cut off what takes too long, remember what fails, and go on
+    timeout "$@" && return
+    status=$?
+    if [ $status = 124 ]; then echo "CUT OFF after $1 s"; else echo "FAILED with $status"; failed=1; fi
+    return $status
+}
+
+say "machine"
+nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>/dev/null || echo "no NVIDIA driver"
+"$python" -c 'import torch; print("torch", torch.__version__, "CUDA", torch.version.cuda, "available", torch.cuda.is_available())'
+git log -1 --format='commit %h' 2>/dev/null || echo "commit not known"
+
+say "build"
+library=megatron_bio/kernels/_cuda.so
+if command -v nvcc >/dev/null || [ -x "${CUDA_HOME:-}/bin/nvcc" ]; then
+    limited 120 "$python" csrc/compile_kernels.py --output "$library.new" --table "$out/registers.csv" &&
+        rm -f megatron_bio/kernels/_cuda*.so && mv "$library.new" "$library"
+else
+    echo "NOT RUN: nvcc is neither in the PATH nor in \$CUDA_HOME/bin"
+fi
+
+say "self-check against float64"
+limited 90 "$python" -m megatron_bio.kernels --cases 40
+
+for operation in layer_norm bias_gelu bias_dropout_add softmax_dropout cross_entropy; do
+    say "$operation"
+    limited 40 "$python" "benchmarks/kernels/$operation.py" --table "$out/operations.csv"
+done
+
+say "whole steps"
+limited 240 "$python" benchmarks/kernels/steps.py --table "$out/steps.csv"
+
+say "end"
+exit $failed

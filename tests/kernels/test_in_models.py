@@ -1,0 +1,131 @@
+"""Whole models on the kernels of the emulated device, against the same models on torch's operations."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from megatron_bio.config.model import ModelConfig
+from megatron_bio.kernels import bias_dropout_add, bias_gelu, cross_entropy, layer_norm, softmax_dropout
+from megatron_bio.kernels.choice import OPERATIONS
+from megatron_bio.kernels.dropout import sample_keys
+from megatron_bio.kernels.library import Library
+from megatron_bio.models.build import build_model
+from megatron_bio.models.recompute import Recompute
+from megatron_bio.parallel.layers import TensorParallel
+from megatron_bio.parallel.mesh import single_process_mesh
+from megatron_bio.parallel.parameters import initialize
+from tests.distributed.batches import LENGTH, VOCABULARY, bert_batch, gpt_batch
+
+SIZES = {"num_layers": 2, "hidden_size": 36, "num_attention_heads": 3, "max_position_embeddings": LENGTH}
+MODELS = {
+    "bert": ModelConfig(vocab_size=VOCABULARY, **SIZES),
+    "post": ModelConfig(vocab_size=VOCABULARY, norm_order="post", activation="megatron", **SIZES),
+    "gpt": ModelConfig(vocab_size=VOCABULARY, architecture="gpt", **SIZES),
+}
+MODULES = (bias_dropout_add, bias_gelu, cross_entropy, layer_norm, softmax_dropout)
+
+
+@pytest.fixture
+def launches(emulated: Library, monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
+    """Give the CPU the implementations for CUDA, with the emulated library, and count the launches."""
+    counts: Counter[str] = Counter()
+
+    class Counting(Library):
+        def launch(self, operation: str, *arguments: Any) -> None:
+            counts[operation] += 1
+            super().launch(operation, *arguments)
+
+    library = Counting(emulated.path)
+    for module in MODULES:
+        monkeypatch.setattr(module, "cuda_library", lambda: library)
+        for operation in vars(module).values():
+            if isinstance(operation, torch.library.CustomOpDef):
+                functions = operation._backend_fns
+                monkeypatch.setitem(functions, "cpu", functions["cuda"])
+    yield counts
+
+
+def trained(
+    name: str, kernels: tuple[str, ...], dtype: torch.dtype = torch.float32, recompute: str = "none"
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the sums of one batch and the gradients."""
+    tensor_parallel = TensorParallel(single_process_mesh()["tp"], False, dtype, frozenset(kernels))
+    model = build_model(MODELS[name], tensor_parallel, recompute=Recompute(recompute))
+    initialize(model, 7)
+    batch = gpt_batch(0) if name == "gpt" else bert_batch(0)
+    batch["dropout_keys"] = sample_keys(3, batch.pop("sample_ids"))
+    sums = model(**batch)
+    sums[: model.num_losses].sum().backward()
+    return sums.detach(), {key: value.grad.to_local() for key, value in model.named_parameters()}
+
+
+def assert_near(found: dict[str, Tensor], expected: dict[str, Tensor], tolerance: float) -> None:
+    for name, gradient in found.items():
+        # A key's bias has no true gradient.
+        scale = expected[name].norm() + 1e-3 * expected.get(name.replace(".bias", ".weight"), gradient).norm()
+        assert (gradient - expected[name]).norm() <= tolerance * scale, name
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_models_compute_the_same(name: str, launches: Counter[str]) -> None:
+    expected, expected_gradients = trained(name, ())
+    assert not launches
+    sums, gradients = trained(name, OPERATIONS)
+    torch.testing.assert_close(sums, expected, rtol=1e-5, atol=1e-5)
+    assert_near(gradients, expected_gradients, 1e-5)
+    norms = {"bert": 6, "post": 6, "gpt": 5}[name]  # 2 a block, and the last, the embeddings' or the head's
+    assert launches == {
+        "layer_norm_forward": norms,
+        "layer_norm_backward": norms,
+        **{f"bias_gelu_{way}": 2 for way in ("forward", "backward")},
+        **{f"bias_dropout_add_{way}": 4 for way in ("forward", "backward")},
+        **{f"softmax_dropout_{way}": 2 for way in ("forward", "backward")},
+        **{f"cross_entropy_{part}": 1 for part in ("statistics", "gradient")},
+    }
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_each_operation_alone(operation: str, launches: Counter[str]) -> None:
+    sums, gradients = trained("bert", (operation,))
+    assert launches and all(name.startswith(operation) for name in launches)
+    expected, expected_gradients = trained("bert", ())
+    torch.testing.assert_close(sums, expected, rtol=1e-5, atol=1e-5)
+    assert_near(gradients, expected_gradients, 1e-5)
+
+
+@pytest.mark.parametrize("recompute", ["selective", pytest.param("full", marks=pytest.mark.slow)])
+def test_recomputed_gradients_are_the_same_bits(recompute: str, launches: Counter[str]) -> None:
+    _, expected = trained("bert", OPERATIONS)
+    _, gradients = trained("bert", OPERATIONS, recompute=recompute)
+    assert all(torch.equal(gradients[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_half_precision_is_as_near_to_float32_as_torch_is(dtype: torch.dtype, launches: Counter[str]) -> None:
+    exact, exact_gradients = trained("gpt", ())
+
+    def distance(kernels: tuple[str, ...]) -> tuple[float, float]:
+        sums, gradients = trained("gpt", kernels, dtype)
+        of = [
+            (gradients[n] - g).norm() / g.norm() for n, g in exact_gradients.items() if "query_key" not in n
+        ]
+        return float((sums[0] - exact[0]).abs() / exact[0]), max(map(float, of))
+
+    ours, torchs = distance(OPERATIONS), distance(())
+    assert ours[0] < 2 * torchs[0] + 1e-3 and ours[1] < 1.5 * torchs[1]
+
+
+def test_a_second_backward_over_logits_that_are_gone_is_an_error() -> None:
+    tensor_parallel = TensorParallel(single_process_mesh()["tp"], False, torch.float32, frozenset(OPERATIONS))
+    model = build_model(MODELS["gpt"], tensor_parallel)
+    initialize(model, 7)
+    batch = gpt_batch(0)
+    batch["dropout_keys"] = sample_keys(3, batch.pop("sample_ids"))
+    loss = model(**batch)[0]
+    loss.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
