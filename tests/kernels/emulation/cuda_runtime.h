@@ -2,8 +2,8 @@
 //
 // A fiber runs until it meets a barrier. Warps run one after another between the barriers of the block, and lanes between those
 // of the warp (every shuffle is one), first to last or last to first (emulation_reversed): what a kernel computes must not depend
-// on it, so most missing barriers show as a difference. A barrier that only a part of a warp or block reaches ends the process
-// with a message. All memory is the host's, so a tool that watches it finds accesses outside.
+// on it, so most missing barriers show as a difference. A shuffle that only a part of a warp reaches ends the process with a
+// message. All memory is the host's, so a tool that watches it finds accesses outside.
 #pragma once
 
 #include <setjmp.h>
