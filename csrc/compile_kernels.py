@@ -57,6 +57,7 @@ def compile_kernels(nvcc: str, output: Path) -> str:
     process = subprocess.run(command(nvcc, output), capture_output=True, text=True, check=False)
     said = process.stdout + process.stderr
     if process.returncode != 0:
+        output.unlink(missing_ok=True)
         problems = [
             line for line in said.splitlines() if not line.startswith(("ptxas info", "    0 bytes stack"))
         ]

@@ -5,6 +5,8 @@
 Every candidate gets logits of its own in each call, because the kernel overwrites them; the copy is in all of the times.
 """
 
+import functools
+
 import torch
 from measure import Bench, main
 from torch import Tensor
@@ -18,10 +20,15 @@ def inputs(device: torch.device, shape: tuple[int, ...]) -> tuple[Tensor, ...]:
     return (torch.randn(shape, device=device, dtype=torch.bfloat16).requires_grad_(),)
 
 
+@functools.cache
+def targets_of(shape: tuple[int, ...], device: torch.device) -> Tensor:
+    """Return targets that are spread over the vocabulary; they take no part in the time."""
+    return torch.arange(shape[0], device=device) * 7 % shape[1]
+
+
 def losses(logits: Tensor, *, in_place: bool) -> Tensor:
-    """Return the losses of targets that are spread over the vocabulary."""
-    vocabulary = logits.shape[-1]
-    targets = torch.arange(logits.shape[0], device=logits.device) * 7 % vocabulary
+    """Return the losses of a copy of the logits."""
+    targets, vocabulary = targets_of(tuple(logits.shape), logits.device), logits.shape[-1]
     mesh = single_process_mesh()["tp"]  # one rank sends nothing
     return vocab_parallel_cross_entropy(logits.clone(), targets, mesh, vocabulary, in_place=in_place)[0]
 

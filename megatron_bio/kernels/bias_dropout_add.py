@@ -8,7 +8,7 @@ from torch import Tensor
 
 from megatron_bio.kernels.columns import partial_sums, strips
 from megatron_bio.kernels.dropout import DropoutPlace, hidden_dropout
-from megatron_bio.kernels.library import Library, cuda_library
+from megatron_bio.kernels.library import Library, cuda_library, require_alike
 
 
 def reference(x: Tensor, bias: Tensor, residual: Tensor, place: DropoutPlace, first_position: int) -> Tensor:
@@ -27,6 +27,10 @@ def launch_forward(
     library: Library, x: Tensor, bias: Tensor, residual: Tensor, place: DropoutPlace, first_position: int
 ) -> Tensor:
     """Return y like x."""
+    require_alike(x, bias, residual)
+    assert residual.shape == x.shape and bias.shape == x.shape[-1:], (
+        f"{residual.shape}, {bias.shape}, {x.shape}"
+    )
     x, bias, residual = x.contiguous(), bias.contiguous(), residual.contiguous()
     positions, samples, columns = x.shape
     rows, y = positions * samples, torch.empty_like(x)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from megatron_bio.kernels.columns import partial_sums, strips
-from megatron_bio.kernels.library import Library, cuda_library
+from megatron_bio.kernels.library import Library, cuda_library, require_alike
 
 
 def reference(x: Tensor, bias: Tensor, approximate: bool) -> Tensor:
@@ -23,6 +23,8 @@ def bias_gelu(x: Tensor, bias: Tensor, approximate: bool) -> Tensor:
 
 def launch_forward(library: Library, x: Tensor, bias: Tensor, approximate: bool) -> Tensor:
     """Return y like x."""
+    require_alike(x, bias)
+    assert bias.shape == x.shape[-1:], f"a bias of {bias.shape} for {x.shape}"
     x, bias = x.contiguous(), bias.contiguous()
     rows, columns = x.shape[:-1].numel(), x.shape[-1]
     y = torch.empty_like(x)
@@ -36,6 +38,7 @@ def launch_backward(
     library: Library, gradient: Tensor, x: Tensor, bias: Tensor, approximate: bool
 ) -> tuple[Tensor, Tensor]:
     """Return the gradients of x and bias."""
+    require_alike(x, gradient, bias)
     gradient, x, bias = gradient.contiguous(), x.contiguous(), bias.contiguous()
     rows, columns = x.shape[:-1].numel(), x.shape[-1]
     count = strips(rows, columns)

@@ -9,20 +9,20 @@ from torch import Tensor
 
 _BLOCKS = 1024
 """Enough to fill the largest GPUs, few enough that the strips' sums are small beside the matrix. Not measured."""
-_TILE_ROWS, _TILE_COLUMNS = 8, 256
+TILE_ROWS, _TILE_COLUMNS = 8, 256
 """Rows and 16-bit columns of a block, as in `csrc/columns.cuh`."""
-_MOST_STRIPS = 512
+MOST_STRIPS = 512
 
 
 def strips(rows: int, columns: int) -> int:
     """Return the strips of a matrix that is read in tiles."""
     beside = -(-columns // _TILE_COLUMNS)
-    return max(1, min(-(-rows // _TILE_ROWS), -(-_BLOCKS // beside), _MOST_STRIPS))
+    return max(1, min(-(-rows // TILE_ROWS), -(-_BLOCKS // beside), MOST_STRIPS))
 
 
 def row_blocks(rows: int) -> int:
     """Return the blocks among which rows are dealt when a block reads whole rows."""
-    return max(1, min(rows, _MOST_STRIPS))
+    return max(1, min(rows, MOST_STRIPS))
 
 
 def partial_sums(count: int, columns: int, like: Tensor) -> Tensor:

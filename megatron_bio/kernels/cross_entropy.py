@@ -51,6 +51,9 @@ def launch_statistics(
     library: Library, logits: Tensor, targets: Tensor, first: int, real: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Do as `statistics_reference` by the kernel."""
+    assert targets.dtype == torch.int64 and targets.shape == logits.shape[:-1], (
+        f"{targets.shape} for {logits.shape}"
+    )
     logits, targets = logits.contiguous(), targets.contiguous()
     largest, total, target_logit = (
         torch.empty(targets.shape, dtype=torch.float32, device=logits.device) for _ in range(3)
@@ -75,7 +78,8 @@ def launch_gradient(
 ) -> None:
     """Write what `gradient_reference` returns over the logits, which must be contiguous."""
     if targets.numel():
-        tensors = (targets.contiguous(), largest.contiguous(), total.contiguous(), gradient.contiguous())
+        numbers = [number.to(torch.float32).contiguous() for number in (largest, total, gradient)]
+        tensors = (targets.contiguous(), *numbers)
         sizes = (first, real, targets.numel(), logits.shape[-1])
         library.launch("cross_entropy_gradient", logits, *tensors, *sizes, logits.dtype)
 

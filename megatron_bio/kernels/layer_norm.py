@@ -9,7 +9,7 @@ from torch import Tensor
 
 from megatron_bio.kernels.columns import partial_sums, row_blocks
 from megatron_bio.kernels.fallback import announce
-from megatron_bio.kernels.library import LONGEST_ROW, Library, cuda_library
+from megatron_bio.kernels.library import LONGEST_ROW, Library, cuda_library, require_alike
 
 
 def reference(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
@@ -29,6 +29,8 @@ def launch_forward(
     library: Library, x: Tensor, weight: Tensor, bias: Tensor, epsilon: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return y like x, and mean and inverse deviation of each row, float32."""
+    require_alike(x, weight, bias)
+    assert weight.shape == bias.shape == x.shape[-1:], f"{weight.shape} and {bias.shape} for {x.shape}"
     x, weight, bias = x.contiguous(), weight.contiguous(), bias.contiguous()
     rows, columns = x.shape[:-1].numel(), x.shape[-1]
     y = torch.empty_like(x)
@@ -44,6 +46,7 @@ def launch_backward(
     library: Library, gradient: Tensor, x: Tensor, weight: Tensor, mean: Tensor, inverse: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of x, weight and bias."""
+    require_alike(x, gradient, weight)
     gradient, x, weight = gradient.contiguous(), x.contiguous(), weight.contiguous()
     rows, columns = x.shape[:-1].numel(), x.shape[-1]
     blocks = row_blocks(rows)

@@ -53,6 +53,15 @@ class Library:
             raise KernelError(f"{operation} did not start: CUDA error {error}, tensors {shapes}")
 
 
+def require_alike(first: Tensor, *others: Tensor) -> None:
+    """Raise `KernelError` unless all tensors have the dtype and device of the first, which a pointer would not tell."""
+    for other in others:
+        if (other.dtype, other.device) != (first.dtype, first.device):
+            raise KernelError(
+                f"a kernel was given {first.dtype} on {first.device} and {other.dtype} on {other.device}; it wants one of both"
+            )
+
+
 def _as_c(argument: Tensor | int | float | torch.dtype | None) -> ctypes._SimpleCData:
     if argument is None:
         return ctypes.c_void_p(None)

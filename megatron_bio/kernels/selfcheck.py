@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 
 from megatron_bio.kernels import bias_dropout_add, bias_gelu, cross_entropy, layer_norm, softmax_dropout
+from megatron_bio.kernels.columns import MOST_STRIPS, TILE_ROWS
 from megatron_bio.kernels.dropout import DropoutPlace, sample_keys
 from megatron_bio.kernels.library import DTYPES, Library
 
 _ROWS = (1, 2, 3, 5, 13, 33)
 _COLUMNS = (1, 2, 7, 8, 24, 31, 33, 64, 100, 255, 256, 264, 520, 1000, 1024, 1032)
+_FEW_COLUMNS = (1, 7, 8)
 _FLOAT32_ERROR = 1e-5
 """Of the largest number in a tensor: what sums in float32 may be wrong by."""
 _SMALLEST = 1e-6
@@ -52,6 +54,7 @@ class Draw:
 
     def __init__(self, seed: int, dtype: torch.dtype, device: torch.device) -> None:
         self._generator = torch.Generator().manual_seed(seed)
+        self._many_rows = seed % 8 == 0
         self.dtype, self.device = dtype, device
 
     def below(self, end: int) -> int:
@@ -61,6 +64,12 @@ class Draw:
     def one_of(self, values: Sequence[int]) -> int:
         """Return one of the values."""
         return values[self.below(len(values))]
+
+    def matrix(self, many_rows: int) -> tuple[int, int]:
+        """Return rows and columns; in one case of eight `many_rows`, which are more than there are blocks for."""
+        if self._many_rows:
+            return many_rows, self.one_of(_FEW_COLUMNS)
+        return self.one_of(_ROWS), self.one_of(_COLUMNS)
 
     def normal(self, *shape: int, deviation: float = 1.0) -> Tensor:
         """Return normal numbers in the dtype and on the device."""
@@ -94,7 +103,7 @@ def _on_cpu(place: DropoutPlace) -> DropoutPlace:
 
 
 def _layer_norm(library: Library, draw: Draw) -> list[Comparison]:
-    rows, columns, epsilon = draw.one_of(_ROWS), draw.one_of(_COLUMNS), 1e-5
+    (rows, columns), epsilon = draw.matrix(MOST_STRIPS + 37), 1e-5
     x = draw.normal(rows, columns) + draw.normal(rows, 1, deviation=3.0)
     weight, bias, gradient = draw.normal(columns), draw.normal(columns), draw.normal(rows, columns)
     y, mean, inverse = layer_norm.launch_forward(library, x, weight, bias, epsilon)
@@ -112,7 +121,7 @@ def _layer_norm(library: Library, draw: Draw) -> list[Comparison]:
 
 
 def _bias_gelu(library: Library, draw: Draw) -> list[Comparison]:
-    rows, columns, approximate = draw.one_of(_ROWS), draw.one_of(_COLUMNS), bool(draw.below(2))
+    (rows, columns), approximate = draw.matrix(MOST_STRIPS * TILE_ROWS + 9), bool(draw.below(2))
     x, bias, gradient = (
         draw.normal(rows, columns, deviation=2.0),
         draw.normal(columns),
@@ -132,7 +141,8 @@ def _bias_gelu(library: Library, draw: Draw) -> list[Comparison]:
 
 
 def _bias_dropout_add(library: Library, draw: Draw) -> list[Comparison]:
-    shape = (draw.one_of(_ROWS), draw.one_of((1, 2, 3)), draw.one_of(_COLUMNS))
+    (positions, columns), samples = draw.matrix(MOST_STRIPS * TILE_ROWS + 9), draw.one_of((1, 2, 3))
+    shape = positions, samples, columns
     x, residual, gradient = (draw.normal(*shape) for _ in range(3))
     bias, place, first = draw.normal(shape[-1]), draw.place(shape[1]), draw.below(500)
     y = bias_dropout_add.launch_forward(library, x, bias, residual, place, first)

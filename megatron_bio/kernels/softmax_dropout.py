@@ -9,7 +9,7 @@ from torch import Tensor
 
 from megatron_bio.kernels.dropout import DropoutPlace, attention_dropout
 from megatron_bio.kernels.fallback import announce
-from megatron_bio.kernels.library import LONGEST_ROW, Library, cuda_library
+from megatron_bio.kernels.library import LONGEST_ROW, Library, cuda_library, require_alike
 
 
 def reference(scores: Tensor, mask: Tensor, scale: float, place: DropoutPlace, first_head: int) -> Tensor:
@@ -37,7 +37,8 @@ def launch_forward(
     library: Library, scores: Tensor, mask: Tensor, scale: float, place: DropoutPlace, first_head: int
 ) -> tuple[Tensor, Tensor]:
     """Return the probabilities and what dropout leaves of them, which without dropout is an empty tensor."""
-    scores, mask = scores.contiguous(), mask.contiguous()
+    rows, _, queries, keys = scores.shape
+    scores, mask = scores.contiguous(), mask.to(torch.bool).expand(rows, 1, queries, keys).contiguous()
     probabilities = torch.empty_like(scores)
     dropped = torch.empty_like(scores) if place.probability > 0.0 else scores.new_empty(0)
     if scores.numel():
@@ -58,6 +59,7 @@ def launch_backward(
     first_head: int,
 ) -> Tensor:
     """Return the gradient of the scores for that of what `softmax_dropout` returns."""
+    require_alike(probabilities, gradient)
     gradient, of_scores = gradient.contiguous(), torch.empty_like(probabilities)
     if gradient.numel():
         tensors, sizes = (gradient, probabilities, of_scores), (first_head, *probabilities.shape)

@@ -20,9 +20,9 @@ def case(architecture: str, ranks: int, variant: str = "", dropout: float = 0.1,
 
 
 CASES = [
-    case("bert", 1),
+    pytest.param(case("bert", 1), marks=pytest.mark.slow),
     case("bert", 2, "post", tensor_parallel=2, recompute="selective"),
-    case("gpt", 2, tensor_parallel=2, sequence_parallel=False),
+    pytest.param(case("gpt", 2, tensor_parallel=2, sequence_parallel=False), marks=pytest.mark.slow),
     case("gpt", 2, pipeline_parallel=2, pipeline_schedule="zero_bubble"),
     pytest.param(case("bert", 4, tensor_parallel=2, zero=3, recompute="full"), marks=pytest.mark.slow),
     pytest.param(case("bert", 1, dropout=0.0), marks=pytest.mark.slow),

@@ -14,7 +14,7 @@ def inputs(*shape: int, dtype: torch.dtype = torch.float64) -> tuple[torch.Tenso
 
 
 def test_kernel_equals_the_reference(emulated: Library) -> None:
-    check("bias_gelu", emulated, range(6))
+    check("bias_gelu", emulated, range(9))
 
 
 @pytest.mark.slow

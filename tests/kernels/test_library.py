@@ -9,7 +9,7 @@ import torch
 
 from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.kernels import __main__ as command
-from megatron_bio.kernels import choice, library, selfcheck
+from megatron_bio.kernels import bias_gelu, choice, library, selfcheck
 from megatron_bio.kernels.choice import OPERATIONS, chosen
 from megatron_bio.kernels.library import KernelError, Library
 from megatron_bio.training.announcement import kernel_lines
@@ -123,3 +123,10 @@ def test_the_self_check_finds_what_is_not_written(emulated: Library, monkeypatch
     monkeypatch.setattr(Library, "launch", lambda *_: None)
     for name in OPERATIONS:
         assert selfcheck.largest_error(name, emulated, 1, "cpu")[0] == float("inf"), name
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
+def test_tensors_of_two_dtypes_are_refused(emulated: Library, dtype: torch.dtype) -> None:
+    x, bias = torch.ones(2, 8), torch.ones(8, dtype=dtype)
+    with pytest.raises(KernelError, match=f"given torch.float32 on cpu and {dtype} on cpu"):
+        bias_gelu.launch_forward(emulated, x, bias, True)

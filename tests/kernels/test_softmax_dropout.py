@@ -22,7 +22,7 @@ def place(probability: float = 0.4, layer: int | torch.Tensor = 3) -> DropoutPla
 
 
 def test_kernel_equals_the_reference(emulated: Library) -> None:
-    check("softmax_dropout", emulated, range(8))
+    check("softmax_dropout", emulated, range(9))
 
 
 @pytest.mark.slow
@@ -71,3 +71,9 @@ def test_operation_is_well_formed(layer: int | torch.Tensor, probability: float)
     scores, mask = inputs(dtype=torch.float32)
     arguments = (scores, mask, 0.7, *place(probability, layer).arguments, 2)
     check_operation(torch.ops.megatron_bio.softmax_dropout.default, arguments)
+
+
+def test_a_mask_may_be_the_same_for_all_rows(emulated: Library) -> None:
+    scores, mask = inputs(dtype=torch.float32)
+    found, _ = module.launch_forward(emulated, scores.detach(), mask[:1], 1.0, place(0.0), 0)
+    torch.testing.assert_close(found, reference(scores, mask[:1], 1.0, place(0.0), 0))

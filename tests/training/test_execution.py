@@ -14,6 +14,7 @@ from megatron_bio.config.parallel import ParallelConfig
 from megatron_bio.config.parser import Program
 from megatron_bio.config.pretrain import PretrainConfig
 from megatron_bio.config.training import OptimizerConfig
+from megatron_bio.kernels.choice import OPERATIONS
 from megatron_bio.training.assembly import build_model_parts, distribute
 from megatron_bio.training.compilation import compile_blocks
 from megatron_bio.training.determinism import deterministic_operations
@@ -23,6 +24,8 @@ from tests.distributed.batches import LENGTH
 from tests.distributed.pool import Pool
 from tests.distributed.tiny_run import config, make_data, records, tensors, train
 from tests.distributed.training_case import CPU, Case, fill, mesh_of, microbatches
+
+KERNELS = frozenset(OPERATIONS)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +66,7 @@ def test_steps_to_profile_are_two_numbers_on_the_command_line(folder: Path) -> N
 
 def compiled_steps(case: Case, backend: str | None) -> dict[str, Any]:
     mesh = mesh_of(case)
-    model = build_model_parts(case.model, case.layout, mesh, CPU, torch.float32)
+    model = build_model_parts(case.model, case.layout, mesh, CPU, torch.float32, case.kernels)
     fill(model)
     if backend:
         torch._dynamo.reset()
@@ -107,6 +110,14 @@ def bert(ranks: int, **layout: Any) -> Case:
         pytest.param(
             Case("bert", ParallelConfig(tensor_parallel=2), 2, 0.1, "post"),
             "aot_eager",
+            2,
+            marks=pytest.mark.slow,
+        ),
+        # Operations that run as kernels are whole in the graph.
+        pytest.param(replace(bert(1), kernels=KERNELS), "aot_eager", 2, marks=pytest.mark.slow),
+        pytest.param(
+            replace(bert(2, tensor_parallel=2, recompute="selective"), kernels=KERNELS),
+            "inductor",
             2,
             marks=pytest.mark.slow,
         ),

@@ -2,10 +2,11 @@
 //
 // A fiber runs until it meets a barrier. Warps run one after another between the barriers of the block, and lanes between those
 // of the warp (every shuffle is one), first to last or last to first (emulation_reversed): what a kernel computes must not depend
-// on it, so most missing barriers show as a difference. A barrier that only a part of a warp or block reaches ends the process
-// with a message. All memory is the host's, so a tool that watches it finds accesses outside.
+// on it, so most missing barriers show as a difference. A shuffle that only a part of a warp reaches ends the process with a
+// message. All memory is the host's, so a tool that watches it finds accesses outside.
 #pragma once
 
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include <cmath>
@@ -50,15 +51,17 @@ enum class Stop { none, warp, block, end };
 constexpr int WARP = 32, MOST_THREADS = 1024;
 constexpr std::size_t STACK = 128 * 1024;
 
+// A context makes the stack; the jumps between stacks need no call of the kernel of the operating system.
 struct Fiber {
     ucontext_t context;
-    std::unique_ptr<char[]> stack{new char[STACK]};
+    jmp_buf place;
+    std::unique_ptr<char[]> stack;
     uint3 index;
     Stop stop = Stop::none;
 };
 
 struct Machine {
-    ucontext_t scheduler;
+    jmp_buf scheduler;
     std::vector<Fiber> fibers;
     Fiber* running = nullptr;
     std::function<void()> kernel;
@@ -81,20 +84,30 @@ inline unsigned number() { return threadIdx.x + blockDim.x * (threadIdx.y + bloc
 inline void pause(Stop stop) {
     Fiber* self = machine().running;
     self->stop = stop;
-    swapcontext(&self->context, &machine().scheduler);
+    if (_setjmp(self->place) == 0) _longjmp(machine().scheduler, 1);
 }
 
-inline void enter() {
-    machine().kernel();
-    machine().running->stop = Stop::end;
-    // Returning goes on in uc_link, the scheduler.
+// A fiber serves one thread after another.
+inline void serve() {
+    for (;;) {
+        machine().kernel();
+        pause(Stop::end);
+    }
 }
 
 inline void resume(Fiber& fiber) {
     machine().running = &fiber;
     threadIdx = fiber.index;
     fiber.stop = Stop::none;
-    swapcontext(&machine().scheduler, &fiber.context);
+    if (_setjmp(machine().scheduler) != 0) return;
+    if (fiber.stack) _longjmp(fiber.place, 1);
+    fiber.stack.reset(new char[STACK]);
+    getcontext(&fiber.context);
+    fiber.context.uc_stack.ss_sp = fiber.stack.get();
+    fiber.context.uc_stack.ss_size = STACK;
+    fiber.context.uc_link = nullptr;
+    makecontext(&fiber.context, serve, 0);
+    setcontext(&fiber.context);
 }
 
 // Run the lanes first.. of a warp until all wait for the block or have ended; return which.
@@ -120,11 +133,6 @@ inline void run_block(std::size_t threads) {
         fiber.index = {static_cast<unsigned>(i % blockDim.x), static_cast<unsigned>(i / blockDim.x % blockDim.y),
                        static_cast<unsigned>(i / blockDim.x / blockDim.y)};
         fiber.stop = Stop::none;
-        getcontext(&fiber.context);
-        fiber.context.uc_stack.ss_sp = fiber.stack.get();
-        fiber.context.uc_stack.ss_size = STACK;
-        fiber.context.uc_link = &machine().scheduler;
-        makecontext(&fiber.context, enter, 0);
     }
     const std::size_t warps = (threads + WARP - 1) / WARP;
     for (bool waiting = true; waiting;) {
@@ -169,7 +177,7 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
     if (threads < 1 || threads > emulation::MOST_THREADS || gridDim.x < 1 || gridDim.x > 0x7fffffffu || gridDim.y < 1 ||
         gridDim.y > 65535 || gridDim.z != 1)
         return cudaErrorInvalidConfiguration;
-    if (machine.fibers.size() < threads) machine.fibers = std::vector<emulation::Fiber>(threads);
+    if (machine.fibers.size() < threads) machine.fibers.resize(threads);
     machine.kernel = [=] { kernel(static_cast<Parameters>(arguments)...); };
     for (unsigned y = 0; y < gridDim.y; ++y)
         for (unsigned x = 0; x < gridDim.x; ++x) {
