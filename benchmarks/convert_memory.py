@@ -8,18 +8,15 @@ conversion is checked, as by default. Needs about three times the model on the d
 """
 
 import argparse
-import csv
-import os
-import platform
 import shutil
 import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
-from datetime import date
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
+from results_row import append_result
+
 SHAPES = ("small", "biomegatron-345m", "biomegatron-1.2b", "biomedlm-2.7b")
 VOCABULARY = 30_000
 ALLOWED_BYTES = 1e9
@@ -192,18 +189,10 @@ def write_tokenizer(folder: Path, architecture: str, size: int) -> None:
 
 def append(rows: list[dict[str, object]]) -> None:
     """Add the rows to results.csv with date, commit and machine."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], check=True, capture_output=True, text=True, cwd=HERE
-    ).stdout.strip()
-    machine = f"{os.cpu_count()} cores {platform.machine()}"
-    with (HERE / "results.csv").open("a", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        for row in rows:
-            claim = "conversion takes at most 1.5 times the largest file and 1 GB"
-            result = f"{row['shape']}, {row['conversion']}: {row['peak'] / 1e9:.2f} GB for {row['size'] / 1e9:.2f} GB of weights"
-            writer.writerow(
-                [date.today(), commit, machine, "convert_memory", claim, result, f"{row['seconds']:.0f}"]
-            )
+    claim = "conversion takes at most 1.5 times the largest file and 1 GB"
+    for row in rows:
+        result = f"{row['shape']}, {row['conversion']}: {row['peak'] / 1e9:.2f} GB for {row['size'] / 1e9:.2f} GB of weights"
+        append_result("convert_memory", claim, result, row["seconds"])
 
 
 if __name__ == "__main__":

@@ -7,16 +7,12 @@ commands, start included, unless a row says wall. Prints a table; with --append 
 """
 
 import argparse
-import csv
-import os
-import platform
-import subprocess
 from collections.abc import Callable
-from datetime import date
 from importlib import import_module
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
+from results_row import append_result
+
 PARTS = {
     "pubmed": ("corpus_pubmed", "pubmed"),
     "pmc": ("corpus_pmc", "pmc"),
@@ -52,17 +48,10 @@ def main() -> None:
 
 def append(rows: list[Row]) -> None:
     """Add the rows to results.csv with date, commit and machine."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], check=True, capture_output=True, text=True, cwd=HERE
-    ).stdout.strip()
-    machine = f"{os.cpu_count()} cores {platform.machine()}"
-    with (HERE / "results.csv").open("a", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        for row in rows:
-            result = f"{row['ratio']} times ({row['reference']} / {row['ours']} s)"
-            writer.writerow(
-                [date.today().isoformat(), commit, machine, "corpus", row["name"], result, row["ours"]]
-            )
+    for row in rows:
+        append_result(
+            "corpus", row["name"], f"{row['ratio']} times ({row['reference']} / {row['ours']} s)", row["ours"]
+        )
 
 
 if __name__ == "__main__":

@@ -7,17 +7,12 @@ work on the machine counts little. They must write the same tokens. Adds a row t
 """
 
 import argparse
-import csv
-import os
-import platform
-import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import date
-from pathlib import Path
 
 import torch
+from results_row import append_result
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from megatron_bio.config.model import ModelConfig
@@ -30,7 +25,6 @@ from megatron_bio.parallel.layers import TensorParallel
 from megatron_bio.parallel.mesh import single_process_mesh
 from megatron_bio.parallel.parameters import initialize
 
-HERE = Path(__file__).resolve().parent
 CLAIM = "greedy tokens per CPU second of one thread: with the cache at least as many as transformers' generate, same tokens"
 SHAPE = ModelConfig(
     architecture="gpt",
@@ -78,8 +72,11 @@ def main() -> None:
         )
         print(results[-1], flush=True)
     sizes = f"{options.prompt_tokens} + {options.new_tokens} tokens"
-    record(
-        f"{parameter_count(model) / 1e6:.1f}M, {sizes}: {'; '.join(results)}", time.perf_counter() - started
+    append_result(
+        "generation",
+        CLAIM,
+        f"{parameter_count(model) / 1e6:.1f}M, {sizes}: {'; '.join(results)}",
+        time.perf_counter() - started,
     )
 
 
@@ -152,19 +149,6 @@ def transformers_tokens(model: GPT2LMHeadModel, prompts: list[list[int]], new: i
         pad_token_id=0,
     )
     return whole[:, tokens.shape[1] :].tolist()
-
-
-def record(result: str, seconds: float) -> None:
-    """Add a row to results.csv."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], check=True, capture_output=True, text=True, cwd=HERE
-    ).stdout.strip()
-    machine = f"{os.cpu_count()} cores {platform.machine()}"
-    with (HERE / "results.csv").open("a", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerow(
-            [date.today().isoformat(), commit, machine, "generation", CLAIM, result, round(seconds)]
-        )
-    print(result)
 
 
 if __name__ == "__main__":

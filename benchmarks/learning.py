@@ -10,15 +10,14 @@ import argparse
 import csv
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
-from datetime import date
 from pathlib import Path
 
 import numpy as np
 import yaml
+from results_row import append_result
 
 from megatron_bio.config.data import DataConfig
 from megatron_bio.data.split import split_documents
@@ -66,7 +65,12 @@ def main() -> None:
         f"{seen:,} tokens seen; unigram entropy {entropy:.3f}, loss {best:.3f}: {entropy - best:.3f} nats under it; "
         f"{seconds:.0f} s."
     )
-    write_result(f"{entropy - best:.3f} nats under {entropy:.3f} after {seen / 1e6:.1f}M tokens", seconds)
+    append_result(
+        "learning",
+        CLAIM,
+        f"{entropy - best:.3f} nats under {entropy:.3f} after {seen / 1e6:.1f}M tokens",
+        seconds,
+    )
 
 
 def run(words: list[str | Path], ranks: int = 0) -> None:
@@ -110,25 +114,6 @@ def write_curve(records: list[dict[str, float]], entropy: float) -> float:
             accuracy = f"{r['masked_lm_accuracy']:.4f}"
             writer.writerow([r["kind"], r["step"], f"{loss:.4f}", f"{entropy - loss:.4f}", accuracy])
     return [r["masked_lm_loss"] for r in records if r["kind"] == "validation"][-1]
-
-
-def write_result(result: str, seconds: float) -> None:
-    """Append a row to results.csv."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE)
-    row = [
-        date.today().isoformat(),
-        commit.stdout.strip(),
-        f"{os.cpu_count()} cores {platform.machine()}",
-        "learning",
-        CLAIM,
-    ]
-    path = HERE / "results.csv"
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.writer(file)
-        if new:
-            writer.writerow(["date", "commit", "machine", "benchmark", "claim", "result", "seconds"])
-        writer.writerow([*row, result, f"{seconds:.0f}"])
 
 
 if __name__ == "__main__":

@@ -9,21 +9,17 @@ per CPU second of all threads, making the rows included. Every 20th document is 
 """
 
 import argparse
-import csv
 import json
 import math
-import os
-import platform
 import statistics
-import subprocess
 import time
 from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.distributed as dist
+from results_row import append_result
 from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
 
@@ -48,7 +44,6 @@ from megatron_bio.training.passes import Passes
 from megatron_bio.training.schedule import learning_rate
 from megatron_bio.training.step import evaluate, train_step
 
-HERE = Path(__file__).resolve().parent
 CPU = torch.device("cpu")
 LENGTH, MICROBATCH, FIXED_SEED, EVERY = 512, 8, 1234, 20
 LOSS = "masked-LM loss"
@@ -77,7 +72,7 @@ def main() -> None:
     print(result)
     (options.output / "packing.json").write_text(json.dumps(found, indent=1) + "\n")
     if options.append:
-        _write_result(result, time.perf_counter() - start)
+        append_result("packing", CLAIM, result, time.perf_counter() - start)
 
 
 def _options() -> argparse.Namespace:
@@ -295,23 +290,6 @@ def _compared(rows: str, packed: list[float], single: list[float]) -> str:
         f"validated on {rows}: trained on packed {statistics.mean(packed):.4f} +- {spreads[0]:.4f}, on one sample per row "
         f"{statistics.mean(single):.4f} +- {spreads[1]:.4f}, difference {difference:+.4f} = {difference / spread:+.2f} deviations"
     )
-
-
-def _write_result(result: str, seconds: float) -> None:
-    """Append a row to results.csv."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE)
-    machine = f"{os.cpu_count()} cores {platform.machine()}"
-    row = [
-        date.today().isoformat(),
-        commit.stdout.strip(),
-        machine,
-        "packing",
-        CLAIM,
-        result,
-        f"{seconds:.0f}",
-    ]
-    with (HERE / "results.csv").open("a", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerow(row)
 
 
 if __name__ == "__main__":

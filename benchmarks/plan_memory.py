@@ -8,16 +8,15 @@ minutes on two cores. The result is one row of results.csv.
 """
 
 import argparse
-import csv
 import json
 import os
-import platform
 import random
 import subprocess
 import sys
 import time
-from datetime import date
 from pathlib import Path
+
+from results_row import append_result
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -52,7 +51,9 @@ def main() -> None:
         print(
             f"rank {rank}    {one['steps']} steps, {(one['peak'] - one['before']) / 2**30:.2f} GiB over {one['before'] / 2**30:.2f}"
         )
-    record(
+    append_result(
+        "plan_memory",
+        CLAIM,
         f"plan {predicted['total'] / 2**30:.2f} GiB, measured {peak / 2**30:.2f} GiB ({options.precision})",
         seconds,
     )
@@ -125,19 +126,6 @@ def environment() -> dict[str, str]:
     """
     own = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "65536"}
     return os.environ | own
-
-
-def record(result: str, seconds: float) -> None:
-    """Add a row to results.csv."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], check=True, capture_output=True, text=True, cwd=HERE
-    ).stdout.strip()
-    machine = f"{os.cpu_count()} cores {platform.machine()}"
-    with (HERE / "results.csv").open("a", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerow(
-            [date.today().isoformat(), commit, machine, "plan_memory", CLAIM, result, round(seconds)]
-        )
-    print(result)
 
 
 if __name__ == "__main__":

@@ -11,12 +11,14 @@ import argparse
 import csv
 import json
 import os
-import platform
 import subprocess
 import sys
-from datetime import date
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from results_row import append_result
 
 HERE = Path(__file__).resolve().parent
 GRIDS = {
@@ -121,20 +123,7 @@ def compare(task: str, results: dict[str, dict[str, Any]]) -> None:
     )
     seconds = sum(one["seconds"] for model in results.values() for one in model[task]["runs"])
     print(f"{task}, {measure}: {result}")
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE)
-    machine = f"{os.cpu_count()} cores {platform.machine()}"
-    claim = CLAIM.format(task=task, measure=measure)
-    with (HERE.parent / "results.csv").open("a", newline="") as file:
-        row = [
-            date.today().isoformat(),
-            commit.stdout.strip(),
-            machine,
-            "downstream/learning",
-            claim,
-            result,
-            f"{seconds:.0f}",
-        ]
-        csv.writer(file).writerow(row)
+    append_result("downstream/learning", CLAIM.format(task=task, measure=measure), result, seconds)
 
 
 if __name__ == "__main__":

@@ -11,21 +11,21 @@ collector would go through it. Rows are compared where neither side cut. Time is
 """
 
 import argparse
-import csv
 import gc
 import os
-import platform
-import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from results_row import append_result
 from transformers import AutoTokenizer
 
 from megatron_bio.downstream.readers.entity_forms import Sentence
@@ -33,7 +33,6 @@ from megatron_bio.downstream.tasks.collection import no_collection
 from megatron_bio.downstream.tasks.form import LOSS_IGNORES
 from megatron_bio.downstream.tasks.named_entities import ENTITY_SETTINGS, NamedEntityTask
 
-HERE = Path(__file__).resolve().parent
 CLAIM = "tokenising and aligning BC5CDR-chem at least 3 times as fast as the map of run_ner.py"
 BATCH, MOST_PIECES, TURNS = 1000, 128, 5
 Rows = list[tuple[list[int], list[int]]]
@@ -74,7 +73,7 @@ def main() -> None:
         f"{compared:,} of {len(sentences):,} sentences fit in a row and were compared, all equal"
     )
     print(result)
-    write_result(result, sum(map(sum, seconds.values())))
+    append_result("downstream/tokenising", CLAIM, result, sum(map(sum, seconds.values())))
 
 
 def last_of(batches: Iterator[Rows]) -> Rows:
@@ -139,23 +138,6 @@ def check_equal(sentences: tuple[Sentence, ...], rows: Rows, expected: Rows) -> 
     if next(mine, None) is not None:
         raise ValueError("more rows than sentences and their windows")
     return compared
-
-
-def write_result(result: str, seconds: float) -> None:
-    """Append a row to results.csv."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE)
-    machine = f"{os.cpu_count()} cores {platform.machine()}"
-    with (HERE.parent / "results.csv").open("a", newline="") as file:
-        row = [
-            date.today().isoformat(),
-            commit.stdout.strip(),
-            machine,
-            "downstream/tokenising",
-            CLAIM,
-            result,
-            f"{seconds:.0f}",
-        ]
-        csv.writer(file).writerow(row)
 
 
 if __name__ == "__main__":
