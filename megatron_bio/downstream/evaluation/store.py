@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.downstream.tasks.form import Settings
+from megatron_bio.downstream.whole_file import write_whole
 
 RESULT, WEIGHTS = "result.json", "model.safetensors"
 
@@ -67,19 +67,5 @@ def finished(folder: Path) -> dict[str, Any] | None:
 
 
 def write_json(path: Path, content: Mapping[str, object]) -> None:
-    """Write JSON in one step: after a crash the file is the earlier one or the new one. Raises ConfigurationError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1, ensure_ascii=False, default=str)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise ConfigurationError(
-            f"{path}: cannot be written: {error.strerror or error}. Free space or give another --output; finished runs are kept."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write JSON in one step. Raises ConfigurationError."""
+    write_whole(path, json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n")

@@ -1,10 +1,8 @@
 """`megatron-bio report`: results.json → report.md, report.html, a CSV file for each table of scores."""
 
-import os
 from collections.abc import Collection
 from pathlib import Path
 
-from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.config.report import ReportOptions
 from megatron_bio.downstream.report.methods import method_tables
 from megatron_bio.downstream.report.pictures import pictures, require_matplotlib
@@ -17,6 +15,7 @@ from megatron_bio.downstream.report.tables import (
     step_table,
 )
 from megatron_bio.downstream.report.write import Section, csv_files, markdown, page
+from megatron_bio.downstream.whole_file import write_whole
 
 
 def report(options: ReportOptions) -> None:
@@ -42,7 +41,7 @@ def report(options: ReportOptions) -> None:
     files |= tables
     _remove_earlier(options.output, files.keys())
     for name, text in files.items():
-        _write(options.output / name, text)
+        write_whole(options.output / name, text)
     print(
         f"Wrote {options.output / 'report.html'}, report.md and {len(tables)} tables as CSV, of {len(results)} results."
     )
@@ -55,17 +54,3 @@ def _remove_earlier(output: Path, kept: Collection[str]) -> None:
     for file in (*output.glob("table-*.csv"), *output.glob("picture-*.svg")):
         if file.name not in kept:
             file.unlink()
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise ConfigurationError(
-            f"{path}: cannot be written: {error.strerror or error}. Give another --output."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)

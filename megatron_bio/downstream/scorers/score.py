@@ -1,18 +1,16 @@
 """`megatron-bio score`: predictions beside gold data, as a table and as JSON."""
 
 import json
-import os
 import platform
 from collections.abc import Iterator
 from itertools import groupby
-from pathlib import Path
 
 import megatron_bio
 from megatron_bio.config.score import ScoreOptions
 from megatron_bio.downstream.scorers import bioasq, chemprot, choice, named_entities, squad
 from megatron_bio.downstream.scorers.counts import Scores
-from megatron_bio.downstream.scorers.errors import ScoringError
 from megatron_bio.downstream.scorers.input_file import InputFile
+from megatron_bio.downstream.whole_file import write_whole
 
 _DIGITS = 2
 
@@ -34,7 +32,7 @@ def score(options: ScoreOptions) -> None:
             **{name: {"path": str(file.path), "sha256": file.sha256} for name, file in files.items() if file},
             "versions": {"megatron_bio": megatron_bio.__version__, "python": platform.python_version()},
         }
-        _write(options.output, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        write_whole(options.output, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
         print(f"\nWrote {options.output}.")
 
 
@@ -91,20 +89,3 @@ def _rows(scores: Scores) -> Iterator[tuple[str, dict[str, float | int]]]:
             yield from ((inner or "(no type)", row) for inner, row in value.items())
         elif value:
             yield name, value
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise ScoringError(
-            f"{path}: cannot be written: {error.strerror or error}. An earlier file under this name was left as it was."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -19,16 +19,6 @@ QUESTION = "No effect of ibuprofen was found in mice. Which lowers fever?"
 SETTINGS = replace(ChoiceTask.defaults, max_length=128)
 
 
-@pytest.fixture
-def bert(tiny_bert: Path):
-    return transformers.AutoTokenizer.from_pretrained(tiny_bert)
-
-
-@pytest.fixture
-def gpt(tiny_gpt: Path):
-    return transformers.AutoTokenizer.from_pretrained(tiny_gpt)
-
-
 def medqa(question: str = QUESTION, *options: str, right: str = "B") -> dict[str, Any]:
     texts = options or ("Renal failure", "Aspirin", "Metformin")
     return {"question": question, "options": dict(zip("ABCDE", texts, strict=False)), "answer_idx": right}

@@ -32,16 +32,6 @@ SETTINGS = replace(PubMedQATask.defaults, max_length=128)
 CONTEXTS = ["Aspirin inhibits cyclooxygenase.", "No effect in mice was found."]
 
 
-@pytest.fixture
-def bert(tiny_bert: Path):
-    return transformers.AutoTokenizer.from_pretrained(tiny_bert)
-
-
-@pytest.fixture
-def gpt(tiny_gpt: Path):
-    return transformers.AutoTokenizer.from_pretrained(tiny_gpt)
-
-
 def written(path: Path, content: object) -> Path:
     path.parent.mkdir(exist_ok=True, parents=True)
     path.write_text(json.dumps(content, indent=1), encoding="utf-8")

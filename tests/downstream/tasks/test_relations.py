@@ -34,16 +34,6 @@ TABLE = "sentence\tlabel\n" + "".join(
 )
 
 
-@pytest.fixture
-def bert(tiny_bert: Path):
-    return transformers.AutoTokenizer.from_pretrained(tiny_bert)
-
-
-@pytest.fixture
-def gpt(tiny_gpt: Path):
-    return transformers.AutoTokenizer.from_pretrained(tiny_gpt)
-
-
 def written(path: Path, text: str) -> Path:
     path.parent.mkdir(exist_ok=True, parents=True)
     path.write_text(text, encoding="utf-8")
