@@ -1,5 +1,6 @@
 """A file of results is written whole or not at all."""
 
+import json
 import os
 from pathlib import Path
 
@@ -26,3 +27,8 @@ def write_whole(path: Path, text: str) -> None:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write JSON likewise. Raises ConfigurationError."""
+    write_whole(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast, set_seed
 
 from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.config.evaluate import EvaluateOptions
-from megatron_bio.downstream.evaluation.store import RESULT, WEIGHTS, finished, write_json
+from megatron_bio.downstream.evaluation.store import RESULT, WEIGHTS, finished
 from megatron_bio.downstream.evaluation.task_run import DEVELOPMENT, Job
 from megatron_bio.downstream.fine_tuning.classifier import Classifier, load_backbone
 from megatron_bio.downstream.fine_tuning.limits import require_rows_fit
@@ -26,6 +26,7 @@ from megatron_bio.downstream.fine_tuning.losses import (
 from megatron_bio.downstream.fine_tuning.row_order import label_counts, oversampled
 from megatron_bio.downstream.fine_tuning.run import Development, FineTuned, fine_tune
 from megatron_bio.downstream.tasks.form import Encoded, Logits, PartName, Row, Settings, Task, measure_of
+from megatron_bio.downstream.whole_file import write_json
 
 _OUTPUTS = {"spans": 2, "choices": 1}
 _OUTSIDE = ("O", "false", "0")

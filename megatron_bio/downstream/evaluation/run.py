@@ -25,7 +25,6 @@ from megatron_bio.config.evaluate import EvaluateOptions
 from megatron_bio.downstream.data_check.findings import Findings
 from megatron_bio.downstream.data_check.look import look_into
 from megatron_bio.downstream.evaluation.overlap import overlap
-from megatron_bio.downstream.evaluation.store import write_json
 from megatron_bio.downstream.evaluation.table import table
 from megatron_bio.downstream.evaluation.task_run import (
     Job,
@@ -39,6 +38,7 @@ from megatron_bio.downstream.model_folder import hugging_face_folder
 from megatron_bio.downstream.model_identity import model_identity
 from megatron_bio.downstream.tasks.form import PartName, UsedFile
 from megatron_bio.downstream.tasks.known import AnyTask, named_tasks
+from megatron_bio.downstream.whole_file import write_json
 
 RESULTS, MODEL = "results.json", "model"
 FORM, VERSION = "megatron-bio results", 1

@@ -9,7 +9,6 @@ from typing import Any
 
 from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.downstream.tasks.form import Settings
-from megatron_bio.downstream.whole_file import write_whole
 
 RESULT, WEIGHTS = "result.json", "model.safetensors"
 
@@ -64,8 +63,3 @@ def finished(folder: Path) -> dict[str, Any] | None:
             f"{file}: expected the result of a run, found other JSON. Remove the folder."
         )
     return content
-
-
-def write_json(path: Path, content: Mapping[str, object]) -> None:
-    """Write JSON in one step. Raises ConfigurationError."""
-    write_whole(path, json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n")

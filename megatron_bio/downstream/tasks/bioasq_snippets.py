@@ -14,7 +14,6 @@ from megatron_bio.downstream.readers.squad import read_squad
 from megatron_bio.downstream.scorers.bioasq import Question, score_bioasq
 from megatron_bio.downstream.scorers.counts import Scores
 from megatron_bio.downstream.tasks.form import Encoded, Examples, Logits, PartName
-from megatron_bio.downstream.tasks.json_output import write_json
 from megatron_bio.downstream.tasks.parts import (
     names_of,
     once,
@@ -25,6 +24,7 @@ from megatron_bio.downstream.tasks.parts import (
 )
 from megatron_bio.downstream.tasks.span_decoding import best_answers
 from megatron_bio.downstream.tasks.span_windows import Reading, WindowPlace
+from megatron_bio.downstream.whole_file import write_json
 from megatron_bio.tokens.data_file import DataFile, Fields
 
 QuestionKind = Literal["factoid", "list"]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from megatron_bio.downstream.tasks.json_output import write_json
+from megatron_bio.downstream.whole_file import write_json
 
 
 def write_labels(gold: Mapping[str, str], predictions: Mapping[str, str], folder: Path) -> None:

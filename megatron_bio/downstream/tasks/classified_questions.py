@@ -25,7 +25,6 @@ from megatron_bio.downstream.tasks.form import (
     Settings,
     Task,
 )
-from megatron_bio.downstream.tasks.json_output import write_json
 from megatron_bio.downstream.tasks.parts import (
     names_of,
     once,
@@ -35,6 +34,7 @@ from megatron_bio.downstream.tasks.parts import (
     without_overlap,
 )
 from megatron_bio.downstream.tasks.rows import Rows, cut, last
+from megatron_bio.downstream.whole_file import write_json
 from megatron_bio.tokens.data_file import DataFile
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ from megatron_bio.downstream.tasks.form import (
     Task,
     UsedFile,
 )
-from megatron_bio.downstream.tasks.json_output import write_json
 from megatron_bio.downstream.tasks.span_decoding import FoundAnswers, best_answers
 from megatron_bio.downstream.tasks.span_windows import Reading, WindowPlace, encode_readings
+from megatron_bio.downstream.whole_file import write_json
 from megatron_bio.tokens.data_file import DataFile
 
 if TYPE_CHECKING:
