@@ -81,7 +81,10 @@ def _html(text: str) -> str:
 def _html_table(table: Table) -> str:
     head = "".join(f"<th>{_html(name)}</th>" for name in table.columns)
     rows = "".join(
-        "<tr>" + "".join(f"<td>{_html(cell)}</td>" for cell in row) + "</tr>\n" for row in table.rows
+        "<tr>"
+        + "".join(f"<td>{_html(cell).replace(' ± ', '&nbsp;±&nbsp;')}</td>" for cell in row)
+        + "</tr>\n"
+        for row in table.rows
     )
     notes = "".join(f"<p>{_html(note)}</p>" for note in table.notes)
     return f"<h3>{_html(table.title)}</h3><table><tr>{head}</tr>\n{rows}</table>{notes}"
