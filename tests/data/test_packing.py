@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import fields
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -171,6 +172,15 @@ def test_the_oldest_document_does_not_wait_for_ever(way: str) -> None:
     rows = rows_of(pack(documents))
     position = next(number for number, row in enumerate(rows) if (1, 0, 9, 1) in row)
     assert position == packing.OLDEST_EVERY
+
+
+def test_neighbours_of_the_corpus_are_not_in_one_row(way: str) -> None:
+    # 4 in a row; one strip of 64 holds 10.
+    rows = rows_of(pack([[4]] * 640, sequence_length=26, most=4, paired=False))
+    assert len(rows) == 160
+    for row in rows:
+        documents = sorted(first for first, *_ in row)
+        assert all(b - a >= 9 for a, b in pairwise(documents)), documents
 
 
 def test_the_most_samples_of_a_row_are_kept_and_counted(way: str) -> None:
