@@ -74,7 +74,8 @@ class EvaluateOptions:
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Number format of the computation; weights and optimizer stay float32."""
     fsdp: bool = False
-    """Share weights, gradients and optimizer state among the ranks (CUDA, torchrun), for models that fit on none."""
+    """Share weights, gradients and optimizer state among the ranks (CUDA, torchrun), for models that fit on none. Not with
+    --keep_models and --first_task, which would need the whole weights."""
     cpu: bool = False
     """Compute on the CPU although there is a GPU."""
     keep_models: bool = False
@@ -103,6 +104,10 @@ class EvaluateOptions:
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:
                 raise ConfigurationError(f"--{name}: expected a number from 0 to below 1, found {value}.")
+        if self.fsdp and (self.keep_models or self.first_task):
+            raise ConfigurationError(
+                "--fsdp true: not together with --keep_models and --first_task, which need the whole weights on a rank."
+            )
         if self.early_stopping is not None and self.train_on != "train":
             raise ConfigurationError(
                 "--early_stopping: needs development data that are not trained on; leave it out with --train_on train+development."

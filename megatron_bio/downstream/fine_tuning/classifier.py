@@ -30,6 +30,8 @@ class Classifier(nn.Module):
         """`outputs`: logits for each piece, row or option."""
         super().__init__()
         self.backbone, self.kind, self.loss = backbone, kind, loss
+        # The blocks that accelerate shards one by one; without names it would gather the whole model at once.
+        self._no_split_modules = backbone._no_split_modules
         self.reads_last = backbone.config.model_type in DECODERS
         hidden = backbone.config.hidden_size
         inner = settings.head_size or hidden

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from safetensors.torch import save_file
 from torch.utils.data import Sampler
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainingArguments, set_seed
@@ -141,7 +142,7 @@ def training_arguments(
         seed=seed,
         bf16=options.precision == "bf16",
         fp16=options.precision == "fp16",
-        fsdp="full_shard auto_wrap" if options.fsdp else "",
+        fsdp=_fully_sharded(options, ranks) if options.fsdp else "",
         use_cpu=options.cpu or not torch.cuda.is_available(),
         eval_strategy="epoch" if watched else "no",
         save_strategy="epoch" if stopping else "no",
@@ -158,6 +159,17 @@ def training_arguments(
         label_names=list(_LABELS),
         dataloader_pin_memory=torch.cuda.is_available() and not options.cpu,
     )
+
+
+def _fully_sharded(options: EvaluateOptions, ranks: int) -> Any:
+    """What transformers wants to hear, by its version. accelerate would leave the sharding out elsewhere, and say nothing."""
+    if ranks == 1 or options.cpu or not torch.cuda.is_available():
+        found = "CPUs" if options.cpu or not torch.cuda.is_available() else "one CUDA device"
+        raise ConfigurationError(
+            f"--fsdp true: expected several ranks with a CUDA device each, started by torchrun; found {ranks} on {found}. "
+            f"Leave it out there."
+        )
+    return True if int(transformers.__version__.split(".")[0]) >= 5 else "full_shard auto_wrap"
 
 
 def batches(batch_size: int, ranks: int, micro_batch_size: int | None) -> tuple[int, int]:

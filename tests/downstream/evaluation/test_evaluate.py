@@ -195,6 +195,11 @@ def test_results_of_another_model_are_not_mixed(
         (("--tasks", "NCBI-disease", "--seeds", "1", "1"), "expected different whole numbers"),
         (("--tasks", "NCBI-disease", "--epochs", "0"), "expected 1 or more"),
         (("--tasks", "NCBI-disease", "--micro_batch_size", "3"), "expected a multiple of"),
+        (
+            ("--tasks", "NCBI-disease", "--fsdp", "true", "--cpu", "true"),
+            "several ranks with a CUDA device each",
+        ),
+        (("--tasks", "NCBI-disease", "--fsdp", "true", "--keep_models", "true"), "need the whole weights"),
     ],
 )
 def test_refused(
