@@ -34,7 +34,8 @@ from megatron_bio.config.errors import (
     UserError,
 )
 from megatron_bio.failures import refusal_message, report_to_torchrun, tell, tell_failure
-from megatron_bio.verbs import HELPERS, STAGES, VERBS, Verb
+from megatron_bio.verbs import HELPERS, STAGES, VERBS
+from megatron_bio.verbs.verb import Verb
 
 PROGRAM = "megatron-bio"
 FIRST_TO_FAIL_SPEAKS_SECONDS = 5.0

@@ -24,7 +24,8 @@ from megatron_bio.config.errors import UserError
 from megatron_bio.config.parser import Program
 from megatron_bio.config.schema import options_of
 from megatron_bio.tokens.errors import TokenizerWarning
-from megatron_bio.verbs import VERBS, Verb
+from megatron_bio.verbs import VERBS
+from megatron_bio.verbs.verb import Verb
 
 ROOT = Path(__file__).parents[1]
 EXTRACT = ("extract", "pubmed")

@@ -25,6 +25,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "convert": {"config", "tokens", "parallel", "models", "checkpoint"},
     "generation": {"config", "tokens", "parallel", "models", "checkpoint"},
     "downstream": {"config", "tokens", "convert"},
+    "inspection": {"config", "corpus", "tokens", "data", "checkpoint", "convert"},
+    "verbs": set(),
 }
 """Package to the other packages it may import. The modules beside the packages, tools, examples, benchmarks and tests
 may import anything, and nothing in a package may import them."""

@@ -12,7 +12,7 @@ from typing import Any
 from megatron_bio.corpus.built_corpus import MANIFEST, BuiltCorpus, read_json_object
 from megatron_bio.corpus.document import read_documents
 from megatron_bio.corpus.work_folder import SUFFIX
-from megatron_bio.description import NOT_COMPARED, Description, verdict
+from megatron_bio.inspection.description import NOT_COMPARED, Description, verdict
 
 QUICK_DOCUMENTS = 10_000
 SPLITS = frozenset({"train", "validation", "test"})

@@ -22,11 +22,11 @@ from megatron_bio.config.training import TrainingConfig
 from megatron_bio.data.batch import BertBatch
 from megatron_bio.data.build import build_datasets
 from megatron_bio.data.errors import DataError
-from megatron_bio.description import InspectionError
-from megatron_bio.inspection import inspect
-from megatron_bio.inspection_drawing import draw_row, marked_text
-from megatron_bio.inspection_of_pieces import Pieces
-from megatron_bio.inspection_of_rows import BertRow, GptPart, GptRow, bert_rows
+from megatron_bio.inspection.description import InspectionError
+from megatron_bio.inspection.drawing import draw_row, marked_text
+from megatron_bio.inspection.files import inspect
+from megatron_bio.inspection.pieces import Pieces
+from megatron_bio.inspection.rows import BertRow, GptPart, GptRow, bert_rows
 from megatron_bio.tokens.indexed import IndexedReader
 from megatron_bio.tokens.preprocess import preprocess
 from megatron_bio.tokens.tokenizer import Tokenizer

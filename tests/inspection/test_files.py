@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer as Core
 
-from megatron_bio import inspection_of_corpora
 from megatron_bio.config.errors import ConfigurationError, UserError
 from megatron_bio.config.extract_text import ExtractTextOptions
 from megatron_bio.config.inspect import InspectOptions
 from megatron_bio.config.tokens import PreprocessOptions
 from megatron_bio.corpus.document import Document, DocumentWriter
 from megatron_bio.corpus.text.extract import extract_text
-from megatron_bio.description import InspectionError
-from megatron_bio.inspection import inspect
+from megatron_bio.inspection import corpora
+from megatron_bio.inspection.description import InspectionError
+from megatron_bio.inspection.files import inspect
 from megatron_bio.tokens.preprocess import preprocess
 from megatron_bio.tokens.tokenizer_files import build_wordpiece
 
@@ -108,7 +108,7 @@ def test_documents_whatever_their_name(documents: Path, capsys: pytest.CaptureFi
 def test_large_documents_file_is_read_in_part_unless_asked(
     documents: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inspection_of_corpora, "QUICK_DOCUMENTS", 1)
+    monkeypatch.setattr(corpora, "QUICK_DOCUMENTS", 1)
     found = described(documents, capsys)
     assert (found["documents"], found["whole_file"]) == (1, False) and "--verify reads all" in found["note"]
     found = described(documents, capsys, verify=True)

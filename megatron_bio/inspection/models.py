@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from megatron_bio.config.errors import UserError
 from megatron_bio.config.model import ModelConfig, padded_vocab_size
-from megatron_bio.description import Description, InspectionError
+from megatron_bio.inspection.description import Description, InspectionError
 
 TAR_MARK = slice(257, 262)
 """Where a tar archive says that it is one."""

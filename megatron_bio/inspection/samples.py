@@ -1,6 +1,6 @@
 """`megatron-bio inspect PATH --samples N`: the rows that training gets, decoded.
 
-`inspection_of_rows` says what is in a row, `inspection_drawing` shows it to people.
+`rows` says what is in a row, `drawing` shows it to people.
 """
 
 import json
@@ -21,10 +21,10 @@ from megatron_bio.config.pretrain import PretrainConfig
 from megatron_bio.data.batch import BertBatch
 from megatron_bio.data.build import Architecture, TrainingDataset, build_datasets
 from megatron_bio.data.dataset import GptDataset
-from megatron_bio.description import InspectionError
-from megatron_bio.inspection_drawing import draw_heading, draw_row
-from megatron_bio.inspection_of_pieces import Pieces
-from megatron_bio.inspection_of_rows import BertRow, GptRow, bert_rows, gpt_rows
+from megatron_bio.inspection.description import InspectionError
+from megatron_bio.inspection.drawing import draw_heading, draw_row
+from megatron_bio.inspection.pieces import Pieces
+from megatron_bio.inspection.rows import BertRow, GptRow, bert_rows, gpt_rows
 from megatron_bio.tokens.indexed import IndexedReader, data_path, index_path
 from megatron_bio.tokens.sidecar import Sidecar, sidecar_path
 from megatron_bio.tokens.tokenizer import Tokenizer

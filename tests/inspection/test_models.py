@@ -10,8 +10,8 @@ from megatron_bio.cli import main
 from megatron_bio.config.convert import ConvertOptions
 from megatron_bio.config.inspect import InspectOptions
 from megatron_bio.convert.conversion import convert
-from megatron_bio.description import InspectionError
-from megatron_bio.inspection import inspect
+from megatron_bio.inspection.description import InspectionError
+from megatron_bio.inspection.files import inspect
 from tests.convert.tiny_runs import random_model, save_run, tiny_config, wordpiece_folder
 
 

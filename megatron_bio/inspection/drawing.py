@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from megatron_bio.inspection_of_rows import BertRow, BertSample, GptPart, GptRow, Token
+from megatron_bio.inspection.rows import BertRow, BertSample, GptPart, GptRow, Token
 
 STYLES = {"mask": "bold red", "random": "bold magenta", "kept": "bold green", "special": "dim"}
 LEGEND = (("mask", "‹word→[MASK]›"), ("random", "‹word→other›"), ("kept", "‹word=›"))

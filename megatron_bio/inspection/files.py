@@ -1,7 +1,7 @@
 """`megatron-bio inspect PATH`: recognises what a file or folder is by its content, and says what is in it.
 
 Nothing is changed. Without --verify it stays quick on large things: only the first documents are counted, and checksums
-are not computed. `inspection_of_corpora` describes what the corpus stage writes.
+are not computed. `corpora` describes what the corpus stage writes.
 """
 
 import difflib
@@ -23,8 +23,7 @@ from megatron_bio.checkpoint.find import complete_checkpoints
 from megatron_bio.checkpoint.manifest import INFO, MANIFEST, read_json, verify
 from megatron_bio.config.inspect import InspectOptions
 from megatron_bio.corpus.decompression import DecompressedFile
-from megatron_bio.description import NOT_COMPARED, Description, InspectionError, verdict
-from megatron_bio.inspection_of_corpora import (
+from megatron_bio.inspection.corpora import (
     describe_corpus,
     describe_documents,
     describe_report,
@@ -33,13 +32,14 @@ from megatron_bio.inspection_of_corpora import (
     is_report,
     is_unfinished,
 )
-from megatron_bio.inspection_of_models import (
+from megatron_bio.inspection.description import NOT_COMPARED, Description, InspectionError, verdict
+from megatron_bio.inspection.models import (
     describe_foreign,
     foreign_format,
     may_be_checkpoint,
     own_facts,
 )
-from megatron_bio.inspection_of_samples import show_samples
+from megatron_bio.inspection.samples import show_samples
 from megatron_bio.tokens.describe import describe_indexed
 from megatron_bio.tokens.indexed import IndexedReader, data_path, index_path
 from megatron_bio.tokens.sidecar import Sidecar, check_tokenizer, sidecar_path

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from megatron_bio.data.batch import BertBatch, GptBatch
-from megatron_bio.inspection_of_pieces import Pieces
+from megatron_bio.inspection.pieces import Pieces
 
 TokenKind = Literal["text", "special", "mask", "random", "kept"]
 ORDER_LABELS = MappingProxyType(
