@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from megatron_bio.downstream.report.published import Published
+from megatron_bio.downstream.report.published.row import Published
 from megatron_bio.downstream.report.read import TaskResult
 
 COMPARED: Final[Mapping[str, str]] = {

@@ -8,7 +8,7 @@ import pytest
 
 from megatron_bio.cli import main
 from megatron_bio.downstream.report import pictures
-from megatron_bio.downstream.report.published import PUBLISHED
+from megatron_bio.downstream.report.published import PUBLISHED, of_task
 from megatron_bio.downstream.tasks.known import KNOWN
 from tests.downstream.report.sample_results import report, results, written
 
@@ -24,7 +24,10 @@ def test_our_numbers_stand_beside_published_ones_with_their_difference(tmp_path:
     assert "overall/correct" not in text.split("How it was measured")[0]
     with (tmp_path / "out" / "table-ncbi-disease-test.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert rows[0]["overall/f1"] == "88.00 ± 0.50" and len(rows) == 7
+    assert rows[0]["overall/f1"] == "88.00 ± 0.50" and len(rows) == 1 + len(
+        of_task("NCBI-disease", "test", "overall/f1")
+    )
+    assert re.search(r"BioLinkBERT-large .*\| 88\.76 \| .*epochs 10", text)
     assert "<svg" in html and "cd" * 32 in html and "odd: 2" in html
 
 

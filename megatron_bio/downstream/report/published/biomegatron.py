@@ -1,33 +1,12 @@
-"""Numbers that others published, each with its source and what is known of how it was measured."""
+"""The tables of BioMegatron: its own models, and BioBERT and PubMedBERT as its authors ran them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
-_MEGATRON = "Shin et al. 2020 (BioMegatron), arXiv 2010.06060"
-_LINK = "Yasunaga et al. 2022 (LinkBERT), arXiv 2203.15827"
-_CARD = "Bolton et al. 2024 (BioMedLM), arXiv 2403.18421"
+from megatron_bio.downstream.report.published.row import Published
+
+_SOURCE = "Shin et al. 2020 (BioMegatron), arXiv 2010.06060"
 _SEVENTH = "The questions are those of BioASQ 7b."
-
-
-@dataclass(frozen=True, kw_only=True)
-class Published:
-    """The main measure of one model on one task, in per cent, and measures beside it."""
-
-    task: str
-    measure: str
-    """Path as in our scores."""
-    model: str
-    value: float
-    source: str
-    part: str = "test"
-    beside: Mapping[str, float] = field(default_factory=dict)
-    """Other measures by path."""
-    protocol: Mapping[str, Any] = field(default_factory=dict)
-    """What was published of `train_on`, `seeds` (their number) and the settings, by the names that ours have; what is not here
-    was not published, or not where these numbers come from."""
-    remark: str = ""
-
 
 _CLASSIFIED: Final = {"epochs": 30, "learning_rate": 5e-5, "max_length": 128}
 """Appendix of BioMegatron: named entities and relations; heads of one or two layers."""
@@ -68,7 +47,7 @@ def _triple(task: str, group: str, model: str, numbers: _Triple, protocol: Mappi
         model=model,
         value=f1,
         beside={f"{group}/precision": precision, f"{group}/recall": recall},
-        source=_MEGATRON,
+        source=_SOURCE,
         protocol=protocol,
     )
 
@@ -88,51 +67,15 @@ def _factoid(model: str, strict: float, lenient: float, rank: float) -> Publishe
         model=model,
         value=rank,
         beside={"factoid/strict_accuracy": strict, "factoid/lenient_accuracy": lenient},
-        source=_MEGATRON,
+        source=_SOURCE,
         # Whether the paper fine-tuned BioBERT itself or quotes it is not known.
         protocol=_QUESTIONS if model.startswith("BioMegatron") else {},
         remark=_SEVENTH,
     )
 
 
-def _one(task: str, measure: str, source: str, part: str = "test", **models: float) -> list[Published]:
-    return [
-        Published(
-            task=task, measure=measure, model=model.replace("_", " "), value=value, source=source, part=part
-        )
-        for model, value in models.items()
-    ]
-
-
-PUBLISHED: Final = (
+ROWS: Final = (
     *_entities(),
     *(_triple("ChemProt", "micro", model, rows[3], _CLASSIFIED) for model, rows in _BIOMEGATRON.items()),
     *(_factoid(model, *numbers) for model, numbers in _FACTOID.items()),
-    *_one("BC2GM", "overall/f1", _LINK, PubMedBERT=84.52, BioLinkBERT_base=84.90, BioLinkBERT_large=85.18),
-    *_one(
-        "PubMedQA",
-        "overall/accuracy",
-        _LINK,
-        PubMedBERT=55.84,
-        BioLinkBERT_base=70.20,
-        BioLinkBERT_large=72.18,
-    ),
-    *_one(
-        "BioASQ-yesno",
-        "yesno/accuracy",
-        _LINK,
-        PubMedBERT=87.56,
-        BioLinkBERT_base=91.43,
-        BioLinkBERT_large=94.82,
-    ),
-    *_one("MedQA", "overall/accuracy", _LINK, PubMedBERT=38.1, BioLinkBERT_base=40.0, BioLinkBERT_large=44.6),
-    *_one("MedQA", "overall/accuracy", _CARD, BioMedLM=50.3),
-    *_one("MedMCQA", "overall/accuracy", _CARD, part="development", BioMedLM=57.3),
-    *_one("PubMedQA", "overall/accuracy", _CARD, BioMedLM=74.4),
-    *_one("BioASQ-yesno", "yesno/accuracy", _CARD, BioMedLM=95.7),
 )
-
-
-def of_task(task: str, part: str, measure: str) -> list[Published]:
-    """What was published for a measure of a task on a part of its data."""
-    return [row for row in PUBLISHED if (row.task, row.part, row.measure) == (task, part, measure)]
