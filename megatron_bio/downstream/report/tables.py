@@ -65,8 +65,8 @@ def _score_table(name: str, part: str, of_models: Sequence[tuple[Result, TaskRes
     rows += [
         (
             f"{row.model} [{mark}]",
-            f"{row.value:.1f}",
-            *(f"{row.beside[path]:.1f}" if path in row.beside else "" for path in measures[1:]),
+            _as_published(row.value),
+            *(_as_published(row.beside[path]) if path in row.beside else "" for path in measures[1:]),
             published_in_words(row),
         )
         for mark, row in enumerate(published, start=1)
@@ -143,7 +143,7 @@ def size_table(results: Sequence[Result]) -> Table | None:
     published: dict[str, dict[str, str]] = {}
     for row in PUBLISHED:
         if (row.task, row.part) in parts:
-            value = f"{row.value:.1f}" + (" (d)" if row.part != "test" else "")
+            value = _as_published(row.value) + (" (d)" if row.part != "test" else "")
             published.setdefault(f"{row.model} [{row.source}]", {})[row.task] = value
     rows += [
         (model, "", "", *(values.get(name, "") for name in names)) for model, values in published.items()
@@ -216,3 +216,8 @@ def _plain(value: Any) -> str:
 
 def _is_count(path: str) -> bool:
     return path.rpartition("/")[2] in ("correct", "predicted", "gold", "tokens", "questions")
+
+
+def _as_published(value: float) -> str:
+    """With the digits that were published: one or two."""
+    return f"{value:.2f}".removesuffix("0")

@@ -27,7 +27,7 @@ def test_our_numbers_stand_beside_published_ones_with_their_difference(tmp_path:
     assert rows[0]["overall/f1"] == "88.00 ± 0.50" and len(rows) == 1 + len(
         of_task("NCBI-disease", "test", "overall/f1")
     )
-    assert re.search(r"BioLinkBERT-large .*\| 88\.76 \| .*epochs 10", text)
+    assert re.search(r"BioLinkBERT-large .*\| 88\.76 \|.*epochs 10", text)
     assert "<svg" in html and "cd" * 32 in html and "odd: 2" in html
 
 
