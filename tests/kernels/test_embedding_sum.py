@@ -68,19 +68,21 @@ def test_gradients_in_half_precision_are_rounded_once(emulated: Library) -> None
 @pytest.mark.parametrize("columns", [16, 5])
 @pytest.mark.parametrize("table", [0, 1, 2])
 @pytest.mark.parametrize("wrong", [-1, 11, 2**40, -(2**40)])
+@pytest.mark.parametrize("where", [slice(35, 36), slice(2, 37)], ids=["one", "many"])
 def test_an_id_that_no_row_has_is_no_number_and_touches_nothing(
-    emulated: Library, wrong: int, table: int, columns: int
+    emulated: Library, where: slice, wrong: int, table: int, columns: int
 ) -> None:
     ids, tables = inputs(2, 40, columns, dtype=torch.float32)
-    tables = [each.detach() for each in tables]
-    ids[table][1, 35] = wrong
-    y = module.launch_forward(emulated, ids, tables, torch.float32)
-    assert y[35, 1].isnan().all() and y.isnan().sum() == columns
-    gradient, rows = torch.randn_like(y.nan_to_num()), [11, 7, 2]
-    found = module.launch_backward(emulated, gradient, ids, rows, torch.float32)
-    gradient[35, 1], ids[table][1, 35] = 0.0, 0
-    expected = module.launch_backward(emulated, gradient, ids, rows, torch.float32)[table]
-    torch.testing.assert_close(found[table], expected)
+    ids[table][:, where] = wrong
+    y = module.launch_forward(emulated, ids, [each.detach() for each in tables], torch.float32)
+    assert y[where].isnan().all() and y.isnan().sum() == y[where].numel()
+    gradient, rows = torch.randn(40, 2, columns, generator=torch.Generator().manual_seed(5)), [11, 7, 2]
+    for numbers, count, found in zip(
+        ids, rows, module.launch_backward(emulated, gradient, ids, rows, torch.float32), strict=True
+    ):
+        known = (numbers.t() >= 0) & (numbers.t() < count)
+        expected = torch.zeros(count, columns).index_add_(0, numbers.t()[known], gradient[known])
+        torch.testing.assert_close(found, expected)
 
 
 def test_nothing_to_add(emulated: Library) -> None:
