@@ -26,6 +26,7 @@ struct alignas(16) Pack {
 
 template <typename T, int WIDTH>
 __device__ inline void load(const T* from, float (&values)[WIDTH]) {
+    static_assert(WIDTH == 1 || WIDTH == Pack<T>::WIDTH);
     if constexpr (WIDTH == 1) {
         values[0] = to_float(*from);
     } else {
@@ -37,6 +38,7 @@ __device__ inline void load(const T* from, float (&values)[WIDTH]) {
 
 template <typename T, int WIDTH>
 __device__ inline void store(T* to, const float (&values)[WIDTH]) {
+    static_assert(WIDTH == 1 || WIDTH == Pack<T>::WIDTH);
     if constexpr (WIDTH == 1) {
         *to = from_float<T>(values[0]);
     } else {

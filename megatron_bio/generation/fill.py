@@ -21,7 +21,6 @@ from megatron_bio.generation.session import (
 )
 from megatron_bio.models.bert import Bert
 from megatron_bio.models.decoding import whole_vocabulary
-from megatron_bio.models.heads import rows_at
 from megatron_bio.parallel.agreement import result_of_first_rank
 from megatron_bio.tokens.tokenizer import Tokenizer
 
@@ -123,7 +122,7 @@ def masked_logits(
     at = torch.tensor([[*row, *[0] * (most - len(row))] for row in positions], device=device)
     columns = torch.arange(length, device=device).expand_as(tokens)
     hidden = model.encode(tokens, real, columns, torch.zeros_like(tokens), torch.zeros_like(tokens[:, 0]))
-    logits = model.masked_lm_head(rows_at(hidden, at), model.embeddings.word_embeddings)
+    logits = model.masked_lm_head(model.rows_at(hidden, at), model.embeddings.word_embeddings)
     return whole_vocabulary(logits, model)
 
 

@@ -11,7 +11,15 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from megatron_bio.kernels import bias_dropout_add, bias_gelu, cross_entropy, layer_norm, softmax_dropout
+from megatron_bio.kernels import (
+    bias_dropout_add,
+    bias_gelu,
+    cross_entropy,
+    embedding_sum,
+    layer_norm,
+    rows_at,
+    softmax_dropout,
+)
 from megatron_bio.kernels.columns import MOST_STRIPS, TILE_ROWS
 from megatron_bio.kernels.dropout import DropoutPlace, sample_keys
 from megatron_bio.kernels.library import DTYPES, Library
@@ -75,6 +83,10 @@ class Draw:
         """Return normal numbers in the dtype and on the device."""
         values = torch.randn(shape, generator=self._generator) * deviation
         return values.to(self.dtype).to(self.device)
+
+    def numbers(self, end: int, *shape: int) -> Tensor:
+        """Return int64 numbers from 0 to end - 1 on the device."""
+        return torch.randint(end, shape, generator=self._generator).to(self.device)
 
     def place(self, rows: int) -> DropoutPlace:
         """Return a place of a dropout for so many samples; in one case of four nothing is dropped."""
@@ -216,12 +228,49 @@ def _softmax_dropout(library: Library, draw: Draw) -> list[Comparison]:
     ]
 
 
+def _rows_at(library: Library, draw: Draw) -> list[Comparison]:
+    (positions, columns), samples = draw.matrix(MOST_STRIPS * TILE_ROWS + 9), draw.one_of((1, 2, 3))
+    slots = draw.one_of((1, 2, 5, 31, 32, 33, 80))
+    hidden, gradient = draw.normal(positions, samples, columns), draw.normal(samples, slots, columns)
+    at = draw.numbers(positions, samples, slots)
+    at[:, slots // 2 :] *= draw.below(2)  # empty slots point at position 0
+    y = rows_at.launch_forward(library, hidden, at)
+    of_hidden = rows_at.launch_backward(library, gradient, at, positions)
+    [leaf] = exact(hidden)
+    expected = rows_at.reference(leaf, at.cpu())
+    expected.backward(gradient.cpu().double())
+    scale = slots * float(gradient.abs().max())
+    return [_compare("y", y, expected), _compare("gradient of hidden", of_hidden, leaf.grad, scale)]
+
+
+def _embedding_sum(library: Library, draw: Draw) -> list[Comparison]:
+    (positions, columns), samples = draw.matrix(MOST_STRIPS * TILE_ROWS + 9), draw.one_of((1, 2, 3))
+    rows = [draw.one_of((1, 7, 300)), draw.one_of((2, 70)), 2][: 2 + draw.below(2)]
+    ids = [draw.numbers(count, samples, positions) for count in rows]
+    tables = [draw.normal(count, columns) for count in rows]
+    if draw.below(2):
+        tables = [table.float() * 1.001 for table in tables]  # with digits that the dtype does not have
+    gradient, dtype = draw.normal(positions, samples, columns), tables[0].dtype
+    y = embedding_sum.launch_forward(library, ids, tables, draw.dtype)
+    found = embedding_sum.launch_backward(library, gradient, ids, rows, dtype)
+    leaves = exact(*tables)
+    expected = embedding_sum.reference([numbers.cpu() for numbers in ids], leaves, torch.float64)
+    expected.backward(gradient.cpu().double())
+    scale = positions * samples * float(gradient.abs().max())
+    return [_compare("y", y, expected, len(rows) * float(tables[0].abs().max()))] + [
+        _compare(f"gradient of table {table}", of_table, leaf.grad, scale / leaf.shape[0])
+        for table, (of_table, leaf) in enumerate(zip(found, leaves, strict=True))
+    ]
+
+
 CASES: MappingProxyType[str, Callable[[Library, Draw], list[Comparison]]] = MappingProxyType(
     {
         "bias_dropout_add": _bias_dropout_add,
         "bias_gelu": _bias_gelu,
         "cross_entropy": _cross_entropy,
+        "embedding_sum": _embedding_sum,
         "layer_norm": _layer_norm,
+        "rows_at": _rows_at,
         "softmax_dropout": _softmax_dropout,
     }
 )

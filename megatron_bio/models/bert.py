@@ -8,8 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from megatron_bio.config.stages import Stage
+from megatron_bio.kernels.rows_at import reference as rows_at_reference
+from megatron_bio.kernels.rows_at import rows_at
 from megatron_bio.models.block import BlockSizes
-from megatron_bio.models.heads import MaskedLMHead, SentenceOrderHead, rows_at
+from megatron_bio.models.heads import MaskedLMHead, SentenceOrderHead
 from megatron_bio.models.recompute import Recompute
 from megatron_bio.models.transformer import Transformer, weighted_sums
 from megatron_bio.parallel.cross_entropy import vocab_parallel_cross_entropy
@@ -44,6 +46,7 @@ class Bert(Transformer):
         )
         if not stage.last:
             return
+        self.rows_at = rows_at if "rows_at" in tensor_parallel.kernels else rows_at_reference
         self.masked_lm_head = MaskedLMHead(
             sizes.hidden_size,
             padded_vocab_size,
@@ -75,7 +78,7 @@ class Bert(Transformer):
         hidden = self.encode(tokens, segment_ids, position_ids, tokentype_ids, dropout_keys)
         if not self.stage.last:
             return hidden
-        logits = self.masked_lm_head(rows_at(hidden, masked_positions), self.embeddings.word_embeddings)
+        logits = self.masked_lm_head(self.rows_at(hidden, masked_positions), self.embeddings.word_embeddings)
         losses, predicted = vocab_parallel_cross_entropy(
             logits,
             masked_labels,
@@ -87,7 +90,7 @@ class Bert(Transformer):
         if self.order_head is None:
             zero = torch.zeros_like(masked[1])
             return torch.stack((masked[0], zero, masked[1], zero))
-        order_logits = self.order_head(rows_at(hidden, cls_positions)).float()
+        order_logits = self.order_head(self.rows_at(hidden, cls_positions)).float()
         losses = F.cross_entropy(order_logits.flatten(0, 1), order_labels.flatten(), reduction="none")
         right = order_logits.argmax(-1) == order_labels
         order = weighted_sums(losses.view_as(order_weights), right, order_weights)
@@ -113,4 +116,4 @@ class Bert(Transformer):
         logits = self.masked_lm_head(hidden.transpose(0, 1), self.embeddings.word_embeddings)
         if self.order_head is None:
             return logits, logits.new_empty(*cls_positions.shape, 0)
-        return logits, self.order_head(rows_at(hidden, cls_positions))
+        return logits, self.order_head(self.rows_at(hidden, cls_positions))

@@ -12,10 +12,11 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from megatron_bio.kernels.rows_at import reference as rows_at
 from megatron_bio.models.attention import SelfAttention
 from megatron_bio.models.block import TransformerBlock
 from megatron_bio.models.gpt import Gpt
-from megatron_bio.models.heads import rows_at, tied_logits
+from megatron_bio.models.heads import tied_logits
 from megatron_bio.parallel import collectives
 
 

@@ -15,12 +15,6 @@ def tied_logits(x: Tensor, word_embeddings: ParallelLayer) -> Tensor:
     return F.linear(x, local(word_embeddings.weight, x.dtype))
 
 
-def rows_at(hidden: Tensor, positions: Tensor) -> Tensor:
-    """Take positions int64 [R, M] of hidden [S, R, H]: [R, M, H]."""
-    rows = torch.arange(positions.shape[0], device=positions.device)[:, None]
-    return hidden[positions, rows]
-
-
 class MaskedLMHead(ParallelLayer):
     """Dense, GELU (`activation` gelu: exact, gelu_tanh: approximate), layer norm, then the tied decoder with a bias of its own."""
 

@@ -35,16 +35,25 @@ def layout_lines(config: PretrainConfig, shape: MeshShape, device: torch.device)
         yield from (f"  {line}" for line in describe_stages(config.model.num_layers, config.parallel))
 
 
-def kernel_lines(option: str, kernels: frozenset[str], device: torch.device) -> Iterator[str]:
+def kernel_lines(
+    option: str, kernels: frozenset[str], device: torch.device, tensor_parallel: int
+) -> Iterator[str]:
     """Say on a CUDA device which operations run as CUDA kernels, and of the others that they do not."""
     if device.type != "cuda":
         return
+    # See models.embeddings.
+    split = kernels & {"embedding_sum"} if tensor_parallel > 1 else frozenset()
     others = ", ".join(sorted(set(OPERATIONS) - kernels))
     if others:
         why = obstacle(device.type) or "docs/kernels.md has the measurements"
         yield f"kernels {option}: on torch's own operations run {others} ({why})"
-    if kernels:
-        yield f"kernels {option}: as CUDA kernels run {', '.join(sorted(kernels))}"
+    if split:
+        yield (
+            f"kernels {option}: on torch's own operations runs embedding_sum too, because tensor_parallel {tensor_parallel} "
+            "splits the word table, and the sum over ranks lies between the words and the rest"
+        )
+    if kernels - split:
+        yield f"kernels {option}: as CUDA kernels run {', '.join(sorted(kernels - split))}"
 
 
 def data_lines(report: Mapping[str, object]) -> Iterator[str]:

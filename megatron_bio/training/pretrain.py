@@ -248,7 +248,9 @@ class Run:
     def _facts(self, end: int) -> Iterator[str]:
         """Give what a run says before its first step."""
         yield from layout_lines(self.config, self.world.shape, self.world.device)
-        yield from kernel_lines(self.config.training.kernels, self.kernels, self.world.device)
+        yield from kernel_lines(
+            self.config.training.kernels, self.kernels, self.world.device, self.world.shape.tp
+        )
         yield self.utilisation.explanation
         yield from data_lines(self.data.report)
         if isinstance(self.data.train, BlendedDataset):

@@ -9,7 +9,15 @@ import torch
 from torch import Tensor
 
 from megatron_bio.config.model import ModelConfig
-from megatron_bio.kernels import bias_dropout_add, bias_gelu, cross_entropy, layer_norm, softmax_dropout
+from megatron_bio.kernels import (
+    bias_dropout_add,
+    bias_gelu,
+    cross_entropy,
+    embedding_sum,
+    layer_norm,
+    rows_at,
+    softmax_dropout,
+)
 from megatron_bio.kernels.choice import OPERATIONS
 from megatron_bio.kernels.dropout import sample_keys
 from megatron_bio.kernels.library import Library
@@ -26,7 +34,7 @@ MODELS = {
     "post": ModelConfig(vocab_size=VOCABULARY, norm_order="post", activation="megatron", **SIZES),
     "gpt": ModelConfig(vocab_size=VOCABULARY, architecture="gpt", **SIZES),
 }
-MODULES = (bias_dropout_add, bias_gelu, cross_entropy, layer_norm, softmax_dropout)
+MODULES = (bias_dropout_add, bias_gelu, cross_entropy, embedding_sum, layer_norm, rows_at, softmax_dropout)
 
 
 @pytest.fixture
@@ -85,6 +93,9 @@ def test_models_compute_the_same(name: str, launches: Counter[str]) -> None:
         **{f"bias_dropout_add_{way}": 4 for way in ("forward", "backward")},
         **{f"softmax_dropout_{way}": 2 for way in ("forward", "backward")},
         **{f"cross_entropy_{part}": 1 for part in ("statistics", "gradient")},
+        **{f"embedding_sum_{way}": 1 for way in ("forward", "backward")},
+        # Two heads.
+        **({} if name == "gpt" else {f"rows_at_{way}": 2 for way in ("forward", "backward")}),
     }
 
 

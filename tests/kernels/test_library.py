@@ -87,13 +87,17 @@ def test_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_run_says_what_runs_as_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "open_library", lambda: (object(), ""))
     cuda = torch.device("cuda")
-    assert list(kernel_lines("auto", frozenset(), torch.device("cpu"))) == []
-    (none,) = kernel_lines("auto", frozenset(), cuda)
+    assert list(kernel_lines("auto", frozenset(), torch.device("cpu"), 1)) == []
+    (none,) = kernel_lines("auto", frozenset(), cuda, 1)
     assert all(name in none for name in OPERATIONS) and "docs/kernels.md" in none
-    (every,) = kernel_lines("cuda", frozenset(OPERATIONS), cuda)
+    (every,) = kernel_lines("cuda", frozenset(OPERATIONS), cuda, 1)
     assert "as CUDA kernels run bias_dropout_add, bias_gelu" in every
+    said = list(kernel_lines("cuda", frozenset(OPERATIONS), cuda, 2))
+    assert "torch's own operations runs embedding_sum too, because tensor_parallel 2" in said[0]
+    assert len(said) == 2 and "embedding_sum" not in said[1] and "layer_norm, rows_at" in said[1]
+    assert len(list(kernel_lines("cuda", frozenset({"embedding_sum"}), cuda, 2))) == 2
     monkeypatch.setattr(choice, "open_library", lambda: (None, "nvcc was missing"))
-    assert "nvcc was missing" in next(kernel_lines("auto", frozenset(), cuda))
+    assert "nvcc was missing" in next(kernel_lines("auto", frozenset(), cuda, 1))
 
 
 def test_the_command_says_what_cannot_run() -> None:

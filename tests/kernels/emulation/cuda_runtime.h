@@ -159,15 +159,37 @@ T shuffle_xor(T value, int distance) {
     return value;
 }
 
+inline unsigned ballot(bool here) {
+    auto& exchanged = machine().exchanged;
+    const unsigned self = number(), first = self / WARP * WARP;
+    exchanged[self] = here;
+    pause(Stop::warp);
+    unsigned all = 0;
+    for (unsigned lane = 0; lane < WARP; ++lane) all |= static_cast<unsigned>(exchanged[first + lane]) << lane;
+    pause(Stop::warp);
+    return all;
+}
+
+inline void require_whole_warp(unsigned mask) {
+    if (mask != 0xffffffffu || blockDim.x * blockDim.y % WARP) fail("a shuffle of a partial warp");
+}
+
 }  // namespace emulation
 
 inline void __syncthreads() { emulation::pause(emulation::Stop::block); }
 
 template <typename T>
 T __shfl_xor_sync(unsigned mask, T value, int distance) {
-    if (mask != 0xffffffffu || blockDim.x * blockDim.y % emulation::WARP) emulation::fail("a shuffle of a partial warp");
+    emulation::require_whole_warp(mask);
     return emulation::shuffle_xor(value, distance);
 }
+
+inline unsigned __ballot_sync(unsigned mask, bool here) {
+    emulation::require_whole_warp(mask);
+    return emulation::ballot(here);
+}
+
+inline int __ffs(int bits) { return __builtin_ffs(bits); }
 
 template <typename... Parameters, typename... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...), Arguments... arguments) {

@@ -4,8 +4,10 @@
 #include "bias_dropout_add.cu"
 #include "bias_gelu.cu"
 #include "cross_entropy.cu"
+#include "embedding_sum.cu"
 #include "interface.cu"
 #include "layer_norm.cu"
+#include "rows_at.cu"
 #include "softmax_dropout.cu"
 
 EXPORT void emulation_reversed(int reversed) { emulation::machine().reversed = reversed != 0; }
