@@ -2,7 +2,14 @@
 
 from megatron_bio.kernels.library import open_library
 
-OPERATIONS = ("bias_dropout_add", "bias_gelu", "cross_entropy", "layer_norm", "softmax_dropout")
+OPERATIONS = (
+    "bias_dropout_add",
+    "bias_dropout_add_norm",
+    "bias_gelu",
+    "cross_entropy",
+    "layer_norm",
+    "softmax_dropout",
+)
 """What has a CUDA kernel beside its reference."""
 MEASURED_WINS: frozenset[str] = frozenset()
 """What `auto` takes on CUDA: the rows of the table in docs/kernels.md that win. Nothing has been measured yet."""
