@@ -41,8 +41,8 @@ def kernel_lines(option: str, kernels: frozenset[str], device: torch.device) -> 
         return
     others = ", ".join(sorted(set(OPERATIONS) - kernels))
     if others:
-        why = obstacle(device.type) or "docs/kernels.md has the measurements"
-        yield f"kernels {option}: on torch's own operations run {others} ({why})"
+        why = obstacle(device.type) or "docs/kernels.md says why"
+        yield f"kernels {option}: without their CUDA kernels run {others} ({why})"
     if kernels:
         yield f"kernels {option}: as CUDA kernels run {', '.join(sorted(kernels))}"
 
