@@ -1,24 +1,6 @@
 // residual + dropout(x + bias). The mask is computed again in the backward, never stored.
-//
-// x is [positions, samples, columns]; element (position, channel) of a sample has the number (first_position + position) *
-// columns + channel in the hash, so a slice of the sequence has its part of the mask.
 #include "columns.cuh"
 #include "dropout.cuh"
-
-// The dropout's factors of one access in one row; 1 without dropout.
-template <int WIDTH>
-__device__ inline void factors(const Dropout& dropout, Size row, Size samples, Size first_position, int columns, int column,
-                               float (&out)[WIDTH]) {
-    if (!dropout.keys) {
-#pragma unroll
-        for (int i = 0; i < WIDTH; ++i) out[i] = 1.0f;
-        return;
-    }
-    const DropoutKey key = key_of(dropout, row % samples);
-    const std::uint32_t first = static_cast<std::uint32_t>((first_position + row / samples) * columns + column);
-#pragma unroll
-    for (int i = 0; i < WIDTH; ++i) out[i] = factor_of(dropout, key, first + i);
-}
 
 template <typename T, bool VECTOR>
 __global__ void bias_dropout_add_forward(const T* x, const T* bias, const T* residual, Dropout dropout, Size first_position,
@@ -26,15 +8,15 @@ __global__ void bias_dropout_add_forward(const T* x, const T* bias, const T* res
     using Columns = Tile<T, VECTOR>;
     const int column = Columns::column();
     if (column >= columns) return;
-    float shift[Columns::WIDTH], values[Columns::WIDTH], kept[Columns::WIDTH], beside[Columns::WIDTH];
+    float shift[Columns::WIDTH], values[Columns::WIDTH], beside[Columns::WIDTH];
     load<T>(bias + column, shift);
     for (Size row = Columns::first_row(); row < rows; row += Columns::row_step()) {
         load<T>(x + row * columns + column, values);
         load<T>(residual + row * columns + column, beside);
-        factors(dropout, row, samples, first_position, columns, column, kept);
+        const HiddenRow place = hidden_row(dropout, row, samples, first_position, columns);
 #pragma unroll
         for (int i = 0; i < Columns::WIDTH; ++i)
-            values[i] = beside[i] + (kept[i] == 0.0f ? 0.0f : (values[i] + shift[i]) * kept[i]);
+            values[i] = beside[i] + scaled(values[i] + shift[i], factor_of(dropout, place, column + i));
         store<T>(y + row * columns + column, values);
     }
 }
@@ -46,13 +28,13 @@ __global__ void bias_dropout_add_backward(const T* gradient, Dropout dropout, Si
     const int column = Columns::column();
     float sums[Columns::WIDTH] = {};
     if (column < columns) {
-        float values[Columns::WIDTH], kept[Columns::WIDTH];
+        float values[Columns::WIDTH];
         for (Size row = Columns::first_row(); row < rows; row += Columns::row_step()) {
             load<T>(gradient + row * columns + column, values);
-            factors(dropout, row, samples, first_position, columns, column, kept);
+            const HiddenRow place = hidden_row(dropout, row, samples, first_position, columns);
 #pragma unroll
             for (int i = 0; i < Columns::WIDTH; ++i) {
-                values[i] = kept[i] == 0.0f ? 0.0f : values[i] * kept[i];
+                values[i] = scaled(values[i], factor_of(dropout, place, column + i));
                 sums[i] += values[i];
             }
             store<T>(x_gradient + row * columns + column, values);

@@ -43,6 +43,26 @@ __device__ inline float factor_of(const Dropout& dropout, DropoutKey key, std::u
     return (x & 0x7FFFFFFFu) >= dropout.threshold ? dropout.scale : 0.0f;
 }
 
+// A row of hidden states [positions, samples, columns], of which element (position, channel) of a sample has the number
+// (first_position + position) * columns + channel, so that a slice of the sequence has its part of the mask.
+struct HiddenRow {
+    DropoutKey key;
+    std::uint32_t first;
+};
+
+__device__ inline HiddenRow hidden_row(const Dropout& dropout, Size row, Size samples, Size first_position, int columns) {
+    if (!dropout.keys) return {};
+    return {key_of(dropout, row % samples), static_cast<std::uint32_t>((first_position + row / samples) * columns)};
+}
+
+// What an element of the row is multiplied by; 1 without dropout.
+__device__ inline float factor_of(const Dropout& dropout, const HiddenRow& row, int column) {
+    return dropout.keys ? factor_of(dropout, row.key, row.first + static_cast<std::uint32_t>(column)) : 1.0f;
+}
+
+// What is dropped counts for nothing even if it is no number.
+__device__ inline float scaled(float value, float factor) { return factor == 0.0f ? 0.0f : value * factor; }
+
 inline Dropout dropout_of(const void* keys, const void* layer_of_graph, Size layer, Size site, Size threshold, float scale) {
     return {static_cast<const Size*>(keys), static_cast<const Size*>(layer_of_graph), layer, site,
             static_cast<std::uint32_t>(threshold), scale};

@@ -38,14 +38,19 @@ __device__ inline void load(const T* from, float (&values)[WIDTH]) {
 
 template <typename T, int WIDTH>
 __device__ inline void store(T* to, const float (&values)[WIDTH]) {
-    static_assert(WIDTH == 1 || WIDTH == Pack<T>::WIDTH);
+    // float32 may be stored as wide as 16-bit elements are loaded.
+    static_assert(WIDTH == 1 || WIDTH % Pack<T>::WIDTH == 0);
     if constexpr (WIDTH == 1) {
         *to = from_float<T>(values[0]);
     } else {
-        Pack<T> pack;
+        constexpr int PART = Pack<T>::WIDTH;
 #pragma unroll
-        for (int i = 0; i < WIDTH; ++i) pack.values[i] = from_float<T>(values[i]);
-        *reinterpret_cast<Pack<T>*>(to) = pack;
+        for (int first = 0; first < WIDTH; first += PART) {
+            Pack<T> pack;
+#pragma unroll
+            for (int i = 0; i < PART; ++i) pack.values[i] = from_float<T>(values[first + i]);
+            *reinterpret_cast<Pack<T>*>(to + first) = pack;
+        }
     }
 }
 

@@ -53,7 +53,7 @@ __global__ void __launch_bounds__(ROW_THREADS) softmax_dropout_forward(const T* 
     float kept[ROW_ELEMENTS];
     softmax_factors<T, VECTOR>(dropout, place, first_head, queries, keys, kept);
 #pragma unroll
-    for (int i = 0; i < ROW_ELEMENTS; ++i) values[i] = kept[i] == 0.0f ? 0.0f : values[i] * kept[i];
+    for (int i = 0; i < ROW_ELEMENTS; ++i) values[i] = scaled(values[i], kept[i]);
     R::write(dropped + start, keys, values);
 }
 
@@ -65,13 +65,13 @@ __global__ void __launch_bounds__(ROW_THREADS) softmax_dropout_backward(const T*
     const Size start = static_cast<Size>(blockIdx.x) * keys;
     float incoming[ROW_ELEMENTS], probability[ROW_ELEMENTS], dot[1] = {0.0f};
     R::read(gradient + start, keys, incoming);
-    R::read(probabilities + start, keys, probability);
     if (dropout.keys) {
         float kept[ROW_ELEMENTS];
         softmax_factors<T, VECTOR>(dropout, place, first_head, queries, keys, kept);
 #pragma unroll
-        for (int i = 0; i < ROW_ELEMENTS; ++i) incoming[i] = kept[i] == 0.0f ? 0.0f : incoming[i] * kept[i];
+        for (int i = 0; i < ROW_ELEMENTS; ++i) incoming[i] = scaled(incoming[i], kept[i]);
     }
+    R::read(probabilities + start, keys, probability);
 #pragma unroll
     for (int i = 0; i < ROW_ELEMENTS; ++i) dot[0] += incoming[i] * probability[i];
     combine_over_block<Add>(dot);

@@ -10,8 +10,8 @@ import csv
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -41,12 +41,14 @@ class Bench:
     shape: tuple[int, ...]
     inputs: Callable[[torch.device, tuple[int, ...]], tuple[Tensor, ...]]
     """Makes the tensors whose gradients are wanted, in bfloat16."""
-    reference: Callable[..., Tensor]
-    kernel: Callable[..., Tensor]
+    reference: Callable[..., Tensor | tuple[Tensor, ...]]
+    kernel: Callable[..., Tensor | tuple[Tensor, ...]]
     forward_accesses: float
     """Reads and writes of one element of `shape` that the forward cannot avoid."""
     both_accesses: float
     """The same of forward and backward together."""
+    other_kernels: Mapping[str, Callable[..., Tensor | tuple[Tensor, ...]]] = field(default_factory=dict)
+    """What else our kernels could do in its place, by name."""
 
 
 def _milliseconds(call: Callable[[], object], device: torch.device) -> float:
@@ -77,9 +79,15 @@ def copy_bandwidth(device: torch.device) -> float:
 
 
 def _both(
-    function: Callable[..., Tensor], inputs: Sequence[Tensor], gradient: Tensor
+    function: Callable[..., Tensor | tuple[Tensor, ...]],
+    inputs: Sequence[Tensor],
+    gradients: Sequence[Tensor],
 ) -> Callable[[], object]:
-    return lambda: torch.autograd.grad(function(*inputs), inputs, gradient)
+    return lambda: torch.autograd.grad(_results(function(*inputs)), inputs, gradients)
+
+
+def _results(of_call: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return (of_call,) if isinstance(of_call, Tensor) else of_call
 
 
 def _rows(bench: Bench, device: torch.device, copy: float) -> Iterator[tuple[object, ...]]:
@@ -87,17 +95,17 @@ def _rows(bench: Bench, device: torch.device, copy: float) -> Iterator[tuple[obj
     if device.type == "cpu":
         shape = (*(min(size, 8) for size in shape[:-1]), min(shape[-1], 1024))
     inputs = bench.inputs(device, shape)
-    gradient = torch.ones_like(bench.reference(*inputs))
+    gradients = [torch.ones_like(result) for result in _results(bench.reference(*inputs))]
     candidates = {"torch": bench.reference}
     if device.type == "cuda":
         candidates["torch.compile"] = torch.compile(bench.reference, dynamic=False)
         if not obstacle(device.type):
-            candidates["kernel"] = bench.kernel
+            candidates |= {"kernel": bench.kernel, **bench.other_kernels}
     elements = torch.Size(shape).numel()
     for name, function in candidates.items():
         calls = {
             "forward": (lambda function=function: function(*inputs), bench.forward_accesses),
-            "forward and backward": (_both(function, inputs, gradient), bench.both_accesses),
+            "forward and backward": (_both(function, inputs, gradients), bench.both_accesses),
         }
         for way, (call, accesses) in calls.items():
             milliseconds = _milliseconds(call, device)

@@ -39,7 +39,7 @@ fi
 say "self-check against float64"
 limited 90 "$python" -m megatron_bio.kernels --cases 40
 
-for operation in layer_norm bias_gelu bias_dropout_add softmax_dropout cross_entropy rows_at embedding_sum; do
+for operation in layer_norm bias_gelu bias_dropout_add bias_dropout_add_norm softmax_dropout cross_entropy rows_at embedding_sum; do
     say "$operation"
     limited 40 "$python" "benchmarks/kernels/$operation.py" --table "$out/operations.csv"
 done

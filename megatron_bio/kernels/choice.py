@@ -4,6 +4,7 @@ from megatron_bio.kernels.library import open_library
 
 OPERATIONS = (
     "bias_dropout_add",
+    "bias_dropout_add_norm",
     "bias_gelu",
     "cross_entropy",
     "embedding_sum",

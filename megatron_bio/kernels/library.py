@@ -11,8 +11,8 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-INTERFACE = 1
-"""The number in `csrc/interface.cu`; both change with any launcher's parameters."""
+INTERFACE = 2
+"""The number in `csrc/interface.cu`; both change with the launchers and their parameters."""
 LONGEST_ROW = 8192
 """Elements of a row that a block holds in registers, as in `csrc/row.cuh`."""
 DTYPES = MappingProxyType({torch.float32: 0, torch.bfloat16: 1, torch.float16: 2})

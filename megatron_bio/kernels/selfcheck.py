@@ -13,6 +13,7 @@ from torch import Tensor
 
 from megatron_bio.kernels import (
     bias_dropout_add,
+    bias_dropout_add_norm,
     bias_gelu,
     cross_entropy,
     embedding_sum,
@@ -169,6 +170,36 @@ def _bias_dropout_add(library: Library, draw: Draw) -> list[Comparison]:
     ]
 
 
+def _bias_dropout_add_norm(library: Library, draw: Draw) -> list[Comparison]:
+    (positions, columns), samples = draw.matrix(MOST_STRIPS + 37), draw.one_of((1, 2, 3))
+    shape, epsilon = (positions, samples, columns), 1e-5
+    x, of_total, of_y = (draw.normal(*shape) for _ in range(3))
+    residual = draw.normal(*shape) + draw.normal(*shape[:-1], 1, deviation=3.0)
+    bias, weight, shift = (draw.normal(columns) for _ in range(3))
+    place, first, uses_total = draw.place(samples), draw.below(500), bool(draw.below(2))
+    total, y, mean, inverse = bias_dropout_add_norm.launch_forward(
+        library, x, bias, residual, weight, shift, place, first, epsilon
+    )
+    found = bias_dropout_add_norm.launch_backward(
+        library, of_total if uses_total else None, of_y, total, weight, mean, inverse, place, first
+    )
+    leaves = exact(x, bias, residual, weight, shift)
+    # The norm is that of the total as it was rounded.
+    [rounded], sums = exact(total), bias_dropout_add.reference(*leaves[:3], _on_cpu(place), first)
+    normal = layer_norm.reference(rounded, *leaves[3:], epsilon)
+    normal.backward(of_y.cpu().double())
+    sums.backward(rounded.grad + of_total.cpu().double() * uses_total)
+    steepest = float(inverse.max()) * float(total.abs().max())
+    of_sum = steepest * float((of_y * weight).abs().max()) + uses_total
+    of_x, rows = of_sum / (1.0 - place.probability), positions * samples
+    scales = (of_x, of_x * rows**0.5, of_sum, steepest * rows, 0.0)
+    names = ("x", "bias", "residual", "weight", "shift")
+    return [_compare("total", total, sums), _compare("y", y, normal, steepest)] + [
+        _compare(f"gradient of {name}", tensor, leaf.grad, scale)
+        for name, tensor, leaf, scale in zip(names, found, leaves, scales, strict=True)
+    ]
+
+
 def _cross_entropy(library: Library, draw: Draw) -> list[Comparison]:
     rows, columns = draw.one_of(_ROWS), draw.one_of(_COLUMNS)
     first, real = draw.below(3) * columns, draw.one_of((0, 1, max(1, columns - 3), columns))
@@ -266,6 +297,7 @@ def _embedding_sum(library: Library, draw: Draw) -> list[Comparison]:
 CASES: MappingProxyType[str, Callable[[Library, Draw], list[Comparison]]] = MappingProxyType(
     {
         "bias_dropout_add": _bias_dropout_add,
+        "bias_dropout_add_norm": _bias_dropout_add_norm,
         "bias_gelu": _bias_gelu,
         "cross_entropy": _cross_entropy,
         "embedding_sum": _embedding_sum,

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from megatron_bio.kernels.bias_gelu import bias_gelu
 from megatron_bio.models.attention import SelfAttention
-from megatron_bio.models.dropout import HiddenDropout, Site
+from megatron_bio.models.dropout import Site
 from megatron_bio.models.recompute import recomputed
+from megatron_bio.models.residual import ResidualSum
 from megatron_bio.parallel.layers import ColumnParallelLinear, LayerNorm, RowParallelLinear, TensorParallel
 from megatron_bio.parallel.parameters import Initializer, local, normal
 
@@ -103,15 +104,27 @@ class TransformerBlock(nn.Module):
             sizes.scale_by_inverse_layer,
             recompute == "selective",
         )
-        self.attention_dropout = HiddenDropout(
-            sizes.hidden_dropout, layer, Site.ATTENTION_OUTPUT, tensor_parallel
+        self.attention_dropout = ResidualSum(
+            sizes.hidden_dropout,
+            layer,
+            Site.ATTENTION_OUTPUT,
+            tensor_parallel,
+            self.self_attention.dense,
+            norm_follows=True,
         )
         if self.norm_order == "pre":
             self.post_attention_layernorm = norm()
         else:
             self.attention_layernorm = norm()
         self.mlp = MLP(sizes, tensor_parallel, recompute == "selective")
-        self.mlp_dropout = HiddenDropout(sizes.hidden_dropout, layer, Site.MLP_OUTPUT, tensor_parallel)
+        self.mlp_dropout = ResidualSum(
+            sizes.hidden_dropout,
+            layer,
+            Site.MLP_OUTPUT,
+            tensor_parallel,
+            self.mlp.dense_4h_to_h,
+            norm_follows=self.norm_order == "post",
+        )
         if self.norm_order == "post":
             self.mlp_layernorm = norm()
 
@@ -123,18 +136,21 @@ class TransformerBlock(nn.Module):
         return self._compute(x, mask, dropout_keys)
 
     def _compute(self, x: Tensor, mask: Tensor, dropout_keys: Tensor) -> Tensor:
-        if self.norm_order == "post":
-            x = self.add_attention(x, self.self_attention(x, mask, dropout_keys), dropout_keys)
-            x = self.attention_layernorm(x)
-            return self.mlp_layernorm(self.add_mlp(x, self.mlp(x), dropout_keys))
-        attended = self.self_attention(self.input_layernorm(x), mask, dropout_keys)
-        x = self.add_attention(x, attended, dropout_keys)
-        return self.add_mlp(x, self.mlp(self.post_attention_layernorm(x)), dropout_keys)
+        pre = self.norm_order == "pre"
+        attended = self.self_attention(self.input_layernorm(x) if pre else x, mask, dropout_keys)
+        x, normalised = self.add_attention(x, attended, dropout_keys)
+        return self.add_mlp(x if pre else normalised, self.mlp(normalised), dropout_keys)
 
-    def add_attention(self, x: Tensor, attended: Tensor, dropout_keys: Tensor) -> Tensor:
-        """Residual stream [s, R, H] and what `self_attention` returned -> [s, R, H]."""
-        return self.attention_dropout.add(x, attended, self.self_attention.dense, dropout_keys)
+    def add_attention(self, x: Tensor, attended: Tensor, dropout_keys: Tensor) -> tuple[Tensor, Tensor]:
+        """Residual stream [s, R, H] and what `self_attention` returned -> their sum, and its norm, which `mlp` takes."""
+        norm = self.post_attention_layernorm if self.norm_order == "pre" else self.attention_layernorm
+        return self.attention_dropout.add_and_normalise(
+            x, attended, self.self_attention.dense, norm, dropout_keys
+        )
 
     def add_mlp(self, x: Tensor, transformed: Tensor, dropout_keys: Tensor) -> Tensor:
-        """Residual stream [s, R, H] and what `mlp` returned -> [s, R, H]."""
-        return self.mlp_dropout.add(x, transformed, self.mlp.dense_4h_to_h, dropout_keys)
+        """Residual stream [s, R, H] and what `mlp` returned -> the residual stream behind the block."""
+        parts = (x, transformed, self.mlp.dense_4h_to_h)
+        if self.norm_order == "pre":
+            return self.mlp_dropout.add(*parts, dropout_keys)
+        return self.mlp_dropout.add_and_normalise(*parts, self.mlp_layernorm, dropout_keys)[1]

@@ -73,8 +73,9 @@ class CachedDecoding:
         for kept, states in zip(cache, new, strict=True):
             kept[rows, positions] = states.transpose(1, 2)
         key, value = cache[:, :, : self._longest].transpose(2, 3)
-        x = block.add_attention(x, attention.combine(attention.attend(query, key, value, mask, keys)), keys)
-        return block.add_mlp(x, block.mlp(block.post_attention_layernorm(x)), keys)
+        attended = attention.combine(attention.attend(query, key, value, mask, keys))
+        x, normalised = block.add_attention(x, attended, keys)
+        return block.add_mlp(x, block.mlp(normalised), keys)
 
     def keep(self, rows: Tensor) -> None:
         """See `Decoding`."""

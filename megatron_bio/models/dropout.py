@@ -4,10 +4,8 @@ from enum import IntEnum
 
 from torch import Tensor, nn
 
-from megatron_bio.kernels.bias_dropout_add import bias_dropout_add
 from megatron_bio.kernels.dropout import DropoutPlace, hidden_dropout
-from megatron_bio.parallel.layers import RowParallelLinear, TensorParallel
-from megatron_bio.parallel.parameters import local
+from megatron_bio.parallel.layers import TensorParallel
 
 
 class Site(IntEnum):
@@ -32,18 +30,16 @@ class HiddenDropout(nn.Module):
         """Drop while training."""
         if not self.training:
             return x
-        first = self.parts_before * x.shape[0]
+        first = self.first_position(x)
         return hidden_dropout(
             x, self.probability, dropout_keys, layer=self.layer, site=self.site, first_position=first
         )
 
-    def add(
-        self, residual: Tensor, product: Tensor, linear: RowParallelLinear, dropout_keys: Tensor
-    ) -> Tensor:
-        """Return residual + dropout(product), where `product` came from `linear`, which may have left its bias to this."""
-        if not linear.leaves_bias:
-            return residual + self(product, dropout_keys)
+    def place(self, dropout_keys: Tensor) -> DropoutPlace:
+        """Return where in the run this drops and how often, which is never unless training."""
         probability = self.probability if self.training else 0.0
-        place = DropoutPlace(probability, dropout_keys, self.layer, self.site)
-        first = self.parts_before * product.shape[0]
-        return bias_dropout_add(product, local(linear.bias, product.dtype), residual, place, first)
+        return DropoutPlace(probability, dropout_keys, self.layer, self.site)
+
+    def first_position(self, x: Tensor) -> int:
+        """Return the position in the sequence of x[0]."""
+        return self.parts_before * x.shape[0]

@@ -88,8 +88,8 @@ class ColumnParallelLinear(ParallelLayer):
 class RowParallelLinear(ParallelLayer):
     """y = x Aᵀ + b with A [out, in] split by columns over tp: [S, R, in / tp] -> [s, R, out].
 
-    The partial products are reduce-scattered along the sequence (sequence parallel) or summed; then b is added. With
-    `leaves_bias` it is not: the kernel bias_dropout_add, which comes next, does it.
+    The partial products are reduce-scattered along the sequence (sequence parallel) or summed; then b is added, unless who owns
+    the layer sets `leaves_bias` because the kernel that comes next does it.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class RowParallelLinear(ParallelLayer):
         self.weight = parameter((out_features, in_features), tensor_parallel.mesh, 1, initializer)
         self.bias = parameter((out_features,), tensor_parallel.mesh, None, constant(0.0))
         self.sequence_partial = ("bias",) if self.splits_sequence else ()
-        self.leaves_bias = "bias_dropout_add" in tensor_parallel.kernels
+        self.leaves_bias = False
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the whole product for this rank's positions."""

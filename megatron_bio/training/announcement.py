@@ -45,8 +45,8 @@ def kernel_lines(
     split = kernels & {"embedding_sum"} if tensor_parallel > 1 else frozenset()
     others = ", ".join(sorted(set(OPERATIONS) - kernels))
     if others:
-        why = obstacle(device.type) or "docs/kernels.md has the measurements"
-        yield f"kernels {option}: on torch's own operations run {others} ({why})"
+        why = obstacle(device.type) or "docs/kernels.md says why"
+        yield f"kernels {option}: without their CUDA kernels run {others} ({why})"
     if split:
         yield (
             f"kernels {option}: on torch's own operations runs embedding_sum too, because tensor_parallel {tensor_parallel} "

@@ -15,14 +15,23 @@ from megatron_bio.parallel.layers import TensorParallel
 from megatron_bio.training.passes import Passes, PipelinePasses, WholePasses
 
 
-def chosen_kernels(option: str, device: torch.device) -> frozenset[str]:
+def chosen_kernels(option: str, device: torch.device, layout: ParallelConfig) -> frozenset[str]:
     """Return the operations that run as CUDA kernels with `training.kernels: option`."""
     try:
-        return chosen(option, device.type)
+        return fitting_kernels(chosen(option, device.type), layout)
     except ValueError as problem:
         raise ConfigurationError(
             f"training.kernels {option}: {problem}. megatron-bio doctor says more; auto and reference run without the kernels."
         ) from None
+
+
+def fitting_kernels(kernels: frozenset[str], layout: ParallelConfig) -> frozenset[str]:
+    """Return the operations of `kernels` that can run at a layout.
+
+    A split backward takes up an operation's gradient again for the weights. torch 2.11 then knows only the sum of what its results
+    got (pytorch issue 170277), which is wrong for bias_dropout_add_norm, the one with two results.
+    """
+    return kernels - {"bias_dropout_add_norm"} if layout.splits_backward else kernels
 
 
 def build_model_parts(

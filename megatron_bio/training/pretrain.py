@@ -73,7 +73,7 @@ class Run:
         self.output = Path(config.training.output)
         layout = config.parallel
         dtype = COMPUTE_DTYPES[config.training.precision]
-        self.kernels = chosen_kernels(config.training.kernels, world.device)
+        self.kernels = chosen_kernels(config.training.kernels, world.device, layout)
         self.model = build_model_parts(config.model, layout, world.mesh, world.device, dtype, self.kernels)
         initialize(self.model, config.training.seed)
         if config.training.compile:

@@ -10,13 +10,16 @@ import pytest
 
 from megatron_bio.config.parallel import ParallelConfig
 from megatron_bio.kernels.choice import OPERATIONS
+from megatron_bio.training.assembly import fitting_kernels
 from tests.distributed.equality import check
 from tests.distributed.pool import Pool
 from tests.distributed.training_case import Case
 
 
 def case(architecture: str, ranks: int, variant: str = "", dropout: float = 0.1, **layout: Any) -> Case:
-    return Case(architecture, ParallelConfig(**layout), ranks, dropout, variant, frozenset(OPERATIONS))
+    parallel = ParallelConfig(**layout)
+    kernels = fitting_kernels(frozenset(OPERATIONS), parallel)
+    return Case(architecture, parallel, ranks, dropout, variant, kernels)
 
 
 CASES = [

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from megatron_bio.config.model import ModelConfig
 from megatron_bio.kernels import (
     bias_dropout_add,
+    bias_dropout_add_norm,
     bias_gelu,
     cross_entropy,
     embedding_sum,
@@ -22,6 +23,7 @@ from megatron_bio.kernels.choice import OPERATIONS
 from megatron_bio.kernels.dropout import sample_keys
 from megatron_bio.kernels.library import Library
 from megatron_bio.models.build import build_model
+from megatron_bio.models.decoding import CachedDecoding
 from megatron_bio.models.recompute import Recompute
 from megatron_bio.parallel.layers import TensorParallel
 from megatron_bio.parallel.mesh import single_process_mesh
@@ -34,7 +36,16 @@ MODELS = {
     "post": ModelConfig(vocab_size=VOCABULARY, norm_order="post", activation="megatron", **SIZES),
     "gpt": ModelConfig(vocab_size=VOCABULARY, architecture="gpt", **SIZES),
 }
-MODULES = (bias_dropout_add, bias_gelu, cross_entropy, embedding_sum, layer_norm, rows_at, softmax_dropout)
+MODULES = (
+    bias_dropout_add,
+    bias_dropout_add_norm,
+    bias_gelu,
+    cross_entropy,
+    embedding_sum,
+    layer_norm,
+    rows_at,
+    softmax_dropout,
+)
 
 
 @pytest.fixture
@@ -57,13 +68,24 @@ def launches(emulated: Library, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cou
     yield counts
 
 
+def both_ways(operation: str, count: int) -> dict[str, int]:
+    return {f"{operation}_{way}": count for way in ("forward", "backward")}
+
+
+def built(
+    name: str, kernels: tuple[str, ...], dtype: torch.dtype = torch.float32, recompute: str = "none"
+) -> nn.Module:
+    tensor_parallel = TensorParallel(single_process_mesh()["tp"], False, dtype, frozenset(kernels))
+    model = build_model(MODELS[name], tensor_parallel, recompute=Recompute(recompute))
+    initialize(model, 7)
+    return model
+
+
 def trained(
     name: str, kernels: tuple[str, ...], dtype: torch.dtype = torch.float32, recompute: str = "none"
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the sums of one batch and the gradients."""
-    tensor_parallel = TensorParallel(single_process_mesh()["tp"], False, dtype, frozenset(kernels))
-    model = build_model(MODELS[name], tensor_parallel, recompute=Recompute(recompute))
-    initialize(model, 7)
+    model = built(name, kernels, dtype, recompute)
     batch = gpt_batch(0) if name == "gpt" else bert_batch(0)
     batch["dropout_keys"] = sample_keys(3, batch.pop("sample_ids"))
     sums = model(**batch)
@@ -85,27 +107,50 @@ def test_models_compute_the_same(name: str, launches: Counter[str]) -> None:
     sums, gradients = trained(name, OPERATIONS)
     torch.testing.assert_close(sums, expected, rtol=1e-5, atol=1e-5)
     assert_near(gradients, expected_gradients, 1e-5)
-    norms = {"bert": 6, "post": 6, "gpt": 5}[name]  # 2 a block, and the last, the embeddings' or the head's
-    assert launches == {
-        "layer_norm_forward": norms,
-        "layer_norm_backward": norms,
-        **{f"bias_gelu_{way}": 2 for way in ("forward", "backward")},
-        **{f"bias_dropout_add_{way}": 4 for way in ("forward", "backward")},
-        **{f"softmax_dropout_{way}": 2 for way in ("forward", "backward")},
-        **{f"cross_entropy_{part}": 1 for part in ("statistics", "gradient")},
-        **{f"embedding_sum_{way}": 1 for way in ("forward", "backward")},
-        # Two heads.
-        **({} if name == "gpt" else {f"rows_at_{way}": 2 for way in ("forward", "backward")}),
-    }
+    assert launches == Counter(
+        # 2 blocks. What enters a block, the last norm, that of the embeddings or of the head follow no sum in their block.
+        both_ways("layer_norm", {"bert": 4, "post": 2, "gpt": 3}[name])
+        | both_ways("bias_dropout_add_norm", {"bert": 2, "post": 4, "gpt": 2}[name])
+        | both_ways("bias_dropout_add", {"bert": 2, "post": 0, "gpt": 2}[name])
+        | both_ways("bias_gelu", 2)
+        | both_ways("softmax_dropout", 2)
+        | both_ways("embedding_sum", 1)
+        | both_ways("rows_at", 0 if name == "gpt" else 2)  # two heads
+        | {f"cross_entropy_{part}": 1 for part in ("statistics", "gradient")}
+    )
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_each_operation_alone(operation: str, launches: Counter[str]) -> None:
     sums, gradients = trained("bert", (operation,))
-    assert launches and all(name.startswith(operation) for name in launches)
+    assert launches and all(name.rpartition("_")[0] == operation for name in launches)
     expected, expected_gradients = trained("bert", ())
     torch.testing.assert_close(sums, expected, rtol=1e-5, atol=1e-5)
     assert_near(gradients, expected_gradients, 1e-5)
+
+
+@pytest.mark.parametrize("name", ["post", "gpt"])
+@pytest.mark.parametrize("beside", [(), ("bias_dropout_add",), ("layer_norm",)], ids=str)
+def test_the_norm_in_the_pass_of_the_sum(name: str, beside: tuple[str, ...], launches: Counter[str]) -> None:
+    """Where it does not fit, the operations beside it run, or torch's."""
+    sums, gradients = trained(name, ("bias_dropout_add_norm", *beside))
+    found = {operation.rpartition("_")[0] for operation in launches}
+    assert found == {"bias_dropout_add_norm", *beside} - ({"bias_dropout_add"} if name == "post" else set())
+    expected, expected_gradients = trained(name, ())
+    torch.testing.assert_close(sums, expected, rtol=1e-5, atol=1e-5)
+    assert_near(gradients, expected_gradients, 1e-5)
+
+
+def test_decoding_computes_the_same(launches: Counter[str]) -> None:
+    def logits(kernels: tuple[str, ...]) -> Tensor:
+        model = built("gpt", kernels).eval()
+        decoding = CachedDecoding(model, 2, 8)
+        decoding.extend(torch.tensor([[5, 9, 11], [7, 3, 0]]), torch.tensor([3, 2]))
+        return decoding.extend(torch.tensor([[4], [6]]), torch.tensor([1, 1]))
+
+    expected = logits(())
+    torch.testing.assert_close(logits(OPERATIONS), expected, rtol=1e-5, atol=1e-5)
+    assert launches["bias_dropout_add_norm_forward"] == launches["bias_dropout_add_forward"] == 4
 
 
 @pytest.mark.parametrize("recompute", ["selective", pytest.param("full", marks=pytest.mark.slow)])
@@ -131,9 +176,7 @@ def test_half_precision_is_as_near_to_float32_as_torch_is(dtype: torch.dtype, la
 
 
 def test_a_second_backward_over_logits_that_are_gone_is_an_error() -> None:
-    tensor_parallel = TensorParallel(single_process_mesh()["tp"], False, torch.float32, frozenset(OPERATIONS))
-    model = build_model(MODELS["gpt"], tensor_parallel)
-    initialize(model, 7)
+    model = built("gpt", OPERATIONS)
     batch = gpt_batch(0)
     batch["dropout_keys"] = sample_keys(3, batch.pop("sample_ids"))
     loss = model(**batch)[0]

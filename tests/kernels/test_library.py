@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from megatron_bio.config.errors import ConfigurationError
+from megatron_bio.config.parallel import ParallelConfig
 from megatron_bio.kernels import __main__ as command
 from megatron_bio.kernels import bias_gelu, choice, library, selfcheck
 from megatron_bio.kernels.choice import OPERATIONS, chosen
@@ -51,7 +52,7 @@ def test_a_library_of_another_version_is_a_reason(
     library.open_library.cache_clear()
     monkeypatch.setattr(library, "INTERFACE", 99)
     found, reason = library.open_library()
-    assert found is None and "interface 1, this version wants 99: install again" in reason
+    assert found is None and "interface 2, this version wants 99: install again" in reason
 
 
 def test_every_operation_is_checked_and_has_its_files() -> None:
@@ -77,11 +78,14 @@ def test_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         ConfigurationError, match=r"training.kernels cuda: .* this run is on cpu\. megatron-bio doctor"
     ):
-        chosen_kernels("cuda", torch.device("cpu"))
+        chosen_kernels("cuda", torch.device("cpu"), ParallelConfig())
+    split = ParallelConfig(pipeline_parallel=2, pipeline_schedule="zero_bubble")
+    for layout, missing in ((ParallelConfig(), set()), (split, {"bias_dropout_add_norm"})):
+        assert chosen_kernels("cuda", torch.device("cuda"), layout) == set(OPERATIONS) - missing
     monkeypatch.setattr(choice, "open_library", lambda: (None, "nvcc was missing"))
     assert chosen("auto", "cuda") == frozenset()
     with pytest.raises(ConfigurationError, match=r"training.kernels cuda: .*nvcc was missing"):
-        chosen_kernels("cuda", torch.device("cuda"))
+        chosen_kernels("cuda", torch.device("cuda"), ParallelConfig())
 
 
 def test_a_run_says_what_runs_as_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +95,7 @@ def test_a_run_says_what_runs_as_a_kernel(monkeypatch: pytest.MonkeyPatch) -> No
     (none,) = kernel_lines("auto", frozenset(), cuda, 1)
     assert all(name in none for name in OPERATIONS) and "docs/kernels.md" in none
     (every,) = kernel_lines("cuda", frozenset(OPERATIONS), cuda, 1)
-    assert "as CUDA kernels run bias_dropout_add, bias_gelu" in every
+    assert "as CUDA kernels run bias_dropout_add, bias_dropout_add_norm, bias_gelu" in every
     said = list(kernel_lines("cuda", frozenset(OPERATIONS), cuda, 2))
     assert "torch's own operations runs embedding_sum too, because tensor_parallel 2" in said[0]
     assert len(said) == 2 and "embedding_sum" not in said[1] and "layer_norm, rows_at" in said[1]

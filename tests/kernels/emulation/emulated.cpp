@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "bias_dropout_add.cu"
+#include "bias_dropout_add_norm.cu"
 #include "bias_gelu.cu"
 #include "cross_entropy.cu"
 #include "embedding_sum.cu"
