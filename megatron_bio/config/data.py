@@ -107,6 +107,12 @@ class DataConfig:
         if not 0 <= self.seed <= _LARGEST_SEED:
             raise ConfigurationError(f"data.seed: expected 0 to 2^63 - 1, found {self.seed}.")
 
+    def sequences_per_row(self, architecture: str) -> int | None:
+        """Return how many sequences that attention keeps apart a row has at most, padding as one; None if there is no bound."""
+        if architecture == "gpt":
+            return None if self.reset_at_document_end else 1
+        return 1 + (self.max_samples_per_row if self.packing else 1)
+
     def _check_weights(self) -> None:
         if self.weights is None:
             return

@@ -12,6 +12,7 @@ from megatron_bio.config.pretrain import PretrainConfig
 from megatron_bio.config.stages import describe_stages
 from megatron_bio.kernels.choice import OPERATIONS, obstacle
 from megatron_bio.parallel.mesh import MeshShape
+from megatron_bio.training.assembly import AttentionChoice
 
 
 def write_config(config: PretrainConfig, output: Path) -> None:
@@ -45,6 +46,18 @@ def kernel_lines(option: str, kernels: frozenset[str], device: torch.device) -> 
         yield f"kernels {option}: on torch's own operations run {others} ({why})"
     if kernels:
         yield f"kernels {option}: as CUDA kernels run {', '.join(sorted(kernels))}"
+
+
+def attention_line(config: PretrainConfig, choice: AttentionChoice) -> str:
+    """Say how attention is computed, and why not by the variable-length kernel."""
+    option, dropout = config.training.attention, config.model.attention_dropout
+    if choice.sequences_per_row:
+        return (
+            f"attention {option}: variable-length flash attention of torch, with room for {choice.sequences_per_row} "
+            f"sequences in a row"
+        )
+    way = f"explicit softmax with dropout {dropout:g}" if dropout else "torch's scaled_dot_product_attention"
+    return f"attention {option}: {way}, whole rows under a mask (variable length: {choice.why_not})"
 
 
 def data_lines(report: Mapping[str, object]) -> Iterator[str]:

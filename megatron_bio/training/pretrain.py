@@ -13,8 +13,19 @@ from megatron_bio.data.build import open_training_data
 from megatron_bio.parallel.layers import COMPUTE_DTYPES
 from megatron_bio.parallel.parameters import initialize
 from megatron_bio.parallel.world import World, collective_timeout, open_world
-from megatron_bio.training.announcement import data_lines, kernel_lines, layout_lines, write_config
-from megatron_bio.training.assembly import build_model_parts, chosen_kernels, distribute
+from megatron_bio.training.announcement import (
+    attention_line,
+    data_lines,
+    kernel_lines,
+    layout_lines,
+    write_config,
+)
+from megatron_bio.training.assembly import (
+    build_model_parts,
+    chosen_attention,
+    chosen_kernels,
+    distribute,
+)
 from megatron_bio.training.batches import RankRows, StepBatch, evaluation_microbatches, training_batches
 from megatron_bio.training.boards import Board, TensorBoard, WeightsAndBiases, require_wandb
 from megatron_bio.training.checkpoints import Checkpoints, newest_checkpoint
@@ -74,7 +85,16 @@ class Run:
         layout = config.parallel
         dtype = COMPUTE_DTYPES[config.training.precision]
         self.kernels = chosen_kernels(config.training.kernels, world.device)
-        self.model = build_model_parts(config.model, layout, world.mesh, world.device, dtype, self.kernels)
+        self.attention = chosen_attention(config, world.device)
+        self.model = build_model_parts(
+            config.model,
+            layout,
+            world.mesh,
+            world.device,
+            dtype,
+            self.kernels,
+            self.attention.sequences_per_row,
+        )
         initialize(self.model, config.training.seed)
         if config.training.compile:
             compile_blocks(self.model.blocks, split_backward=layout.splits_backward)
@@ -87,7 +107,12 @@ class Run:
         )
         self.optimizer = build_optimizer(self.model, config.optimizer)
         self.loss_scale = build_loss_scale(config.training.precision, config.optimizer)
-        self.utilisation = build_utilisation(config, world.device, world.shape.ranks)
+        self.utilisation = build_utilisation(
+            config,
+            world.device,
+            world.shape.ranks,
+            variable_length=self.attention.sequences_per_row > 0,
+        )
         self.start: Path | None = None  # the checkpoint of another run whose weights were taken
         self.progress = self._restore()
         self.watchdog = Watchdog(
@@ -249,6 +274,7 @@ class Run:
         """Give what a run says before its first step."""
         yield from layout_lines(self.config, self.world.shape, self.world.device)
         yield from kernel_lines(self.config.training.kernels, self.kernels, self.world.device)
+        yield attention_line(self.config, self.attention)
         yield self.utilisation.explanation
         yield from data_lines(self.data.report)
         if isinstance(self.data.train, BlendedDataset):
