@@ -45,18 +45,20 @@ def chosen_attention(config: PretrainConfig, device: torch.device) -> AttentionC
     if option == "mask":
         return AttentionChoice(0, "training.attention is mask")
     sequences = config.data.sequences_per_row(model.architecture)
-    unbounded = "" if sequences else "data.reset_at_document_end sets no bound to the documents of a row"
     dtype = COMPUTE_DTYPES[config.training.precision]
-    problem = (
-        obstacle_of_machine(device.type)
-        or obstacle_of_model(dtype, model.hidden_size // model.num_attention_heads, model.attention_dropout)
-        or unbounded
+    problem = obstacle_of_machine(device.type) or obstacle_of_model(
+        dtype, model.hidden_size // model.num_attention_heads, model.attention_dropout
     )
     if option == "variable_length" and problem:
         raise ConfigurationError(
             f"training.attention variable_length: {problem}. training.attention auto takes a mask where it cannot run."
         )
-    return AttentionChoice(0 if problem or sequences is None else sequences, problem)
+    if option == "auto" and not problem and model.architecture == "gpt" and config.data.reset_at_document_end:
+        problem = (
+            f"with data.reset_at_document_end rows hold any number of documents; training.attention variable_length takes "
+            f"{sequences - 1}, data.max_samples_per_row"
+        )
+    return AttentionChoice(0 if problem else sequences, problem)
 
 
 def build_model_parts(

@@ -159,7 +159,12 @@ class Run:
             training.profile_steps, self.output, self.world.rank, training.profile_all_ranks
         )
         batches = training_batches(
-            self.data.train, self.rows, range(start, end), training.seed, self.world.device
+            self.data.train,
+            self.rows,
+            range(start, end),
+            training.seed,
+            self.world.device,
+            self.attention.sequences_per_row,
         )
         with self.watchdog, self.checkpoints, Interruption(self.world.device) as interruption:
             for batch in window.waiting_for(batches):
@@ -252,7 +257,12 @@ class Run:
             return
         training = self.config.training
         microbatches = evaluation_microbatches(
-            self.data.validation, self.rows, training.evaluation_rows, training.seed, self.world.device
+            self.data.validation,
+            self.rows,
+            training.evaluation_rows,
+            training.seed,
+            self.world.device,
+            self.attention.sequences_per_row,
         )
         microbatches = self.watchdog.beats(microbatches, f"step {self.progress.step}: evaluation")
         result = evaluate(self.passes, microbatches, self.world.mesh)

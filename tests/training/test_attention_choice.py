@@ -4,6 +4,7 @@ import re
 from dataclasses import asdict, replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,9 +13,12 @@ from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.config.model import ModelConfig
 from megatron_bio.config.pretrain import PretrainConfig, differences_on_resume
 from megatron_bio.config.training import TrainingConfig
+from megatron_bio.data.batch import GptBatch
+from megatron_bio.data.errors import DataError
 from megatron_bio.training import assembly
 from megatron_bio.training.announcement import attention_line
 from megatron_bio.training.assembly import chosen_attention
+from megatron_bio.training.batches import check_sequences
 
 GPU = torch.device("cuda")
 
@@ -47,6 +51,7 @@ def run(
         (run(precision="fp16", max_samples_per_row=4), 5),
         (run("variable_length", packing=False), 2),
         (run(architecture="gpt"), 1),
+        (run("variable_length", "gpt", reset_at_document_end=True), 17),
     ],
 )
 def test_variable_length_runs_where_it_can(
@@ -66,7 +71,6 @@ def test_variable_length_runs_where_it_can(
         (run(dropout=0.1), "it has no dropout, and attention dropout is 0.1"),
         (run(precision="fp32"), "this is float32"),
         (run(hidden_size=48), "this is 12"),
-        (run(architecture="gpt", reset_at_document_end=True), "no bound to the documents of a row"),
     ],
 )
 def test_elsewhere_a_mask_and_the_reason_is_said(
@@ -81,6 +85,31 @@ def test_elsewhere_a_mask_and_the_reason_is_said(
         asked = replace(config, training=replace(config.training, attention="variable_length"))
         with pytest.raises(ConfigurationError, match=re.escape(why)):
             chosen_attention(asked, GPU)
+
+
+def test_rows_of_any_number_of_documents_get_a_mask_unless_asked(able_machine: None) -> None:
+    config = run(architecture="gpt", reset_at_document_end=True)
+    choice = chosen_attention(config, GPU)
+    assert choice.sequences_per_row == 0
+    assert "variable_length takes 16, data.max_samples_per_row" in attention_line(config, choice)
+
+
+def test_a_row_with_more_documents_than_room_is_named() -> None:
+    batch = empty_rows(3)
+    batch.segment_ids[1] = [1, 2, 3, 3]
+    batch.segment_ids[2] = [1, 2, 0, 0]
+    check_sequences(batch, 0)
+    check_sequences(batch, 3)
+    with pytest.raises(
+        DataError, match=r"row of sample 11 holds 3 .* takes 2 here.*training\.attention mask"
+    ):
+        check_sequences(batch, 2)
+
+
+def empty_rows(rows: int) -> GptBatch:
+    numbers, weights = np.zeros((rows, 4), np.int64), np.zeros((rows, 4), np.float32)
+    segments = np.zeros((rows, 4), np.int32)
+    return GptBatch(numbers, segments, numbers, numbers, weights, np.arange(10, 10 + rows))
 
 
 def test_on_a_cpu_a_mask() -> None:
