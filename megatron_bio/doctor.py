@@ -179,17 +179,24 @@ def _kernels(torch: ModuleType | None) -> list[Finding]:
         return [Finding(what, "not known", "they run on torch's tensors only")]
     from megatron_bio.kernels.choice import MEASURED_WINS, OPERATIONS, obstacle
     from megatron_bio.kernels.library import open_library
+    from megatron_bio.kernels.variable_length import obstacle_of_machine
 
     library, reason = open_library()
     meaning = "python -m megatron_bio.kernels checks them" if library else f"torch's operations run: {reason}"
     findings = [Finding(what, str(library.path) if library else MISSING, meaning)]
-    problem = obstacle("cuda" if torch.cuda.is_available() else "cpu")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    problem = obstacle(device)
     for name in OPERATIONS:
         wins = name in MEASURED_WINS
         why = problem or (
             "measured to be faster" if wins else "not measured to be faster; training.kernels cuda runs it"
         )
         findings.append(Finding(f"kernel: {name}", "active" if wins and not problem else reference, why))
+    problem = obstacle_of_machine(device)
+    found = (
+        "not here: attention by a mask" if problem else "active in bf16 and fp16 without attention dropout"
+    )
+    findings.append(Finding("variable-length attention", found, problem or "rows cost what their samples do"))
     return findings
 
 

@@ -58,7 +58,7 @@ def test_everything_that_helps_in_a_bug_report_is_there(capsys: pytest.CaptureFi
     findings, conclusion = report(capsys)
     expected = {
         "Python", "platform", "processor", "memory", "bf16 on the CPU", "torch", "CUDA devices", "several processes",
-        "compiled parts", "CUDA kernels",
+        "compiled parts", "CUDA kernels", "variable-length attention",
         "gcc", "g++", "nvcc", "ninja", "transformers", "megatron-core", "transformer-engine", "tensorboard", "isal",
         "zstandard", "free disk here", "OMP_NUM_THREADS",
     }  # fmt: skip

@@ -30,6 +30,7 @@ def benches() -> list[Bench]:
             partial(bias_gelu, approximate=approximate),
             2,
             5,
+            "it has GELU times a second tensor only",
         )
         for hidden, approximate in ((1024, False), (2048, False), (2560, True))
     ]

@@ -1,8 +1,9 @@
-"""Cross entropy over the vocabulary: time and bandwidth beside torch and torch.compile.
+"""Cross entropy over the vocabulary: time and bandwidth beside torch, torch.compile and Liger.
 
     python benchmarks/kernels/cross_entropy.py
 
-Every candidate gets logits of its own in each call, because the kernel overwrites them; the copy is in all of the times.
+Every candidate gets logits of its own in each call, because the kernel overwrites them; the copy is in all of the times. Liger
+computes the gradient in its forward.
 """
 
 import functools
@@ -33,6 +34,14 @@ def losses(logits: Tensor, *, in_place: bool) -> Tensor:
     return vocab_parallel_cross_entropy(logits.clone(), targets, mesh, vocabulary, in_place=in_place)[0]
 
 
+def liger(logits: Tensor) -> Tensor:
+    """Return the losses by Liger."""
+    from liger_kernel.transformers.functional import liger_cross_entropy
+
+    copy, targets = logits.clone(), targets_of(tuple(logits.shape), logits.device)
+    return liger_cross_entropy(copy, targets, reduction="none").to(torch.float32)
+
+
 def benches() -> list[Bench]:
     """Return the predictions of 32 BERT rows and of 16 GPT rows."""
     return [
@@ -45,6 +54,7 @@ def benches() -> list[Bench]:
             lambda logits: losses(logits, in_place=True),
             3,
             5,
+            liger,
         )
         for shape in ((80 * 32, 30592), (1024 * 16, 28928))
     ]

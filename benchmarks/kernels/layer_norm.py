@@ -1,4 +1,4 @@
-"""Layer norm: time and bandwidth beside torch and torch.compile.
+"""Layer norm: time and bandwidth beside torch, torch.compile and Liger.
 
 python benchmarks/kernels/layer_norm.py
 """
@@ -18,6 +18,13 @@ def inputs(device: torch.device, shape: tuple[int, ...]) -> tuple[Tensor, ...]:
     return tuple(torch.randn(size, device=device, dtype=torch.bfloat16).requires_grad_() for size in sizes)
 
 
+def liger(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return the same by Liger."""
+    from liger_kernel.transformers.functional import liger_layer_norm
+
+    return liger_layer_norm(x, weight, bias, EPSILON)
+
+
 def benches() -> list[Bench]:
     """Return a microbatch of 32 rows of 512 tokens at the widths of the published models."""
     return [
@@ -30,6 +37,7 @@ def benches() -> list[Bench]:
             lambda *t: layer_norm(*t, EPSILON),
             2,
             5,
+            liger,
         )
         for hidden in (1024, 2048, 2560)
     ]

@@ -1,4 +1,4 @@
-"""Times of an operation as torch runs it, as torch.compile does, and as our kernel; bytes against what a copy moves.
+"""Times of an operation as torch runs it, as torch.compile does, as our kernel and as Liger's; bytes against what a copy moves.
 
 Each candidate computes forward, and forward with backward, on the same tensors. Between two calls the caches are filled with
 something else; the median of the calls counts. On a machine without CUDA the reference alone runs, on small shapes, and
@@ -49,6 +49,8 @@ class Bench:
     """The same of forward and backward together."""
     other_kernels: Mapping[str, Callable[..., Tensor | tuple[Tensor, ...]]] = field(default_factory=dict)
     """What else our kernels could do in its place, by name."""
+    liger: Callable[..., Tensor] | str = "it has no such operation"
+    """The same by Liger (arXiv 2410.10989), imported inside; or why there is nothing to compare with."""
 
 
 def _milliseconds(call: Callable[[], object], device: torch.device) -> float:
@@ -78,6 +80,19 @@ def copy_bandwidth(device: torch.device) -> float:
     return 2 * source.numel() / (_milliseconds(lambda: target.copy_(source), device) / 1e3)
 
 
+def _obstacle_of_liger(bench: Bench, inputs: Sequence[Tensor]) -> str:
+    """Return why Liger does not take part; empty if it gives what the reference does."""
+    if isinstance(bench.liger, str):
+        return bench.liger
+    if inputs[0].device.type == "cpu":
+        return "no CUDA device"
+    try:
+        torch.testing.assert_close(bench.liger(*inputs), bench.reference(*inputs), rtol=0.05, atol=0.05)
+    except Exception as error:  # noqa: BLE001 - whatever another library does wrong must not end the measurement
+        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+    return ""
+
+
 def _both(
     function: Callable[..., Tensor | tuple[Tensor, ...]],
     inputs: Sequence[Tensor],
@@ -101,6 +116,10 @@ def _rows(bench: Bench, device: torch.device, copy: float) -> Iterator[tuple[obj
         candidates["torch.compile"] = torch.compile(bench.reference, dynamic=False)
         if not obstacle(device.type):
             candidates |= {"kernel": bench.kernel, **bench.other_kernels}
+    if problem := _obstacle_of_liger(bench, inputs):
+        print(f"liger, {bench.operation}: NOT RUN ({problem})")
+    elif callable(bench.liger):
+        candidates["liger"] = bench.liger
     elements = torch.Size(shape).numel()
     for name, function in candidates.items():
         calls = {

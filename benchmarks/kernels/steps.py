@@ -2,8 +2,10 @@
 
     python benchmarks/kernels/steps.py
 
-Random tokens in rows that are packed as real abstracts are: several samples, 2 % padding. Executed FLOPs over the dense peak, real
-tokens only. Without CUDA a tiny model runs through on the reference, and the rest is reported as not run.
+Rows as real abstracts fill them (`sample_lengths`) for BERT, whole rows of one text for GPT, random tokens. Utilisation is
+executed operations of the real tokens over the dense peak: under a mask attention is computed over the whole row, with variable
+length inside the samples alone, causal or not, and recomputation is none. Hidden dropout is 0.1 everywhere. Without CUDA a tiny
+model runs through on the reference, and the rest is reported as not run.
 """
 
 import argparse
@@ -13,18 +15,21 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
+from sample_lengths import packed_rows
 from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
 
-from megatron_bio.config.costs import masked_budget, training_flops_per_row
+from megatron_bio.config.costs import attention_core_flops, masked_budget, training_flops_per_row
 from megatron_bio.config.hardware import peak_tflops
 from megatron_bio.config.model import PRESETS, ModelConfig
 from megatron_bio.config.parallel import ParallelConfig
 from megatron_bio.config.training import OptimizerConfig
 from megatron_bio.kernels.choice import chosen, obstacle
 from megatron_bio.kernels.dropout import sample_keys
+from megatron_bio.kernels.variable_length import obstacle_of_machine, obstacle_of_model
 from megatron_bio.models.parts import ModelParts
 from megatron_bio.parallel.world import open_world
 from megatron_bio.training.assembly import build_model_parts, distribute
@@ -32,17 +37,27 @@ from megatron_bio.training.compilation import compile_blocks
 from megatron_bio.training.optimizer import build_optimizer
 from megatron_bio.training.step import train_step
 
-SAMPLES, PADDING = 3, 0.02
 WARMUP, STEPS = 3, 6
+DTYPE = torch.bfloat16
+WAYS = ((0.0, "variable_length"), (0.0, "mask"), (0.1, "mask"))
+"""Attention dropout, and how attention keeps samples apart."""
 GIB = 2**30
+MOST_SAMPLES = 16
+"""The default of data.max_samples_per_row."""
+AIMS = MappingProxyType({"biomegatron-345m": 0.45, "biomegatron-1.2b": 0.5, "biomedlm-2.7b": 0.5})
+"""Utilisation to reach on one GPU."""
 COLUMNS = (
     "model",
     "attention dropout",
+    "attention",
     "kernels",
     "compiled",
     "rows",
+    "fill",
+    "executed FLOP per token",
     "tokens per second",
     "utilisation",
+    "aim",
     "peak GiB",
     "bytes per token",
 )
@@ -56,39 +71,82 @@ class Run:
     model: ModelConfig
     rows: int
     attention_dropout: float
+    attention: str
+    """mask or variable_length."""
     kernels: str
     compiled: bool = False
+
+    @property
+    def words(self) -> tuple[object, ...]:
+        """What a row of the table begins with."""
+        return (
+            self.name,
+            self.attention_dropout,
+            self.attention,
+            self.kernels,
+            self.compiled,
+            self.rows,
+        )
+
+    @property
+    def sequences_per_row(self) -> int:
+        """What `build_model_parts` takes."""
+        if self.attention == "mask":
+            return 0
+        return 1 if self.model.architecture == "gpt" else MOST_SAMPLES + 1
+
+    @property
+    def obstacle(self) -> str:
+        """Why it cannot run here; empty if it can."""
+        if self.attention == "mask":
+            return ""
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        head = self.model.hidden_size // self.model.num_attention_heads
+        return obstacle_of_machine(device) or obstacle_of_model(DTYPE, head, self.attention_dropout)
 
 
 def runs(device: torch.device) -> Iterator[Run]:
     """Give what is measured on the device, the most important first: compiling takes minutes."""
     if device.type == "cpu":
         tiny = ModelConfig(num_layers=2, hidden_size=64, num_attention_heads=2, vocab_size=1000)
-        yield Run("tiny", tiny, 2, 0.1, "reference")
+        for dropout, attention in WAYS:
+            yield Run("tiny", tiny, 2, dropout, attention, "reference")
         return
     kernels = ("reference",) if obstacle(device.type) else ("reference", "cuda")
     for compiled in (False, True):
         for name, rows in (("biomegatron-345m", 32), ("biomegatron-1.2b", 16), ("biomedlm-2.7b", 4)):
             model = ModelConfig(**{"vocab_size": 30592, **PRESETS[name]})
-            for dropout, way in itertools.product((0.1, 0.0), kernels):
-                yield Run(name, model, rows, dropout, way, compiled)
+            for (dropout, attention), way in itertools.product(WAYS, kernels):
+                yield Run(name, model, rows, dropout, attention, way, compiled)
 
 
-def microbatch(run: Run, length: int, device: torch.device) -> dict[str, Tensor]:
-    """Return rows of SAMPLES samples and a little padding."""
+def lengths_of_samples(run: Run, length: int) -> list[list[int]]:
+    """Return the tokens of each sample of each row."""
+    if run.model.architecture == "gpt":
+        return [[length]] * run.rows
+    return packed_rows(run.rows, MOST_SAMPLES)
+
+
+def microbatch(run: Run, samples: list[list[int]], length: int, device: torch.device) -> dict[str, Tensor]:
+    """Return rows with samples of these lengths and padding behind them."""
     generator = torch.Generator().manual_seed(0)
-    rows, real = run.rows, int(length * (1 - PADDING))
+    rows = run.rows
 
     def ids(end: int, count: int) -> Tensor:
         return torch.randint(0, end, (rows, count), generator=generator)
 
-    column = torch.arange(length).expand(rows, -1)
-    segments = torch.where(column < real, column * SAMPLES // real + 1, 0)
-    starts = (segments - 1).clamp(min=0) * real // SAMPLES
+    segments, positions = (torch.zeros(rows, length, dtype=torch.int64) for _ in range(2))
+    firsts, counted = (torch.zeros(rows, MOST_SAMPLES) for _ in range(2))
+    for row, lengths in enumerate(samples):
+        ends = list(itertools.accumulate(lengths, initial=0))
+        for number, (start, end) in enumerate(itertools.pairwise(ends)):
+            segments[row, start:end] = number + 1
+            positions[row, start:end] = torch.arange(end - start)
+            firsts[row, number], counted[row, number] = start, 1.0
     fields = {
         "tokens": ids(run.model.vocab_size, length),
         "segment_ids": segments,
-        "position_ids": (column - starts).clamp(min=0),
+        "position_ids": positions,
         "dropout_keys": sample_keys(0, torch.arange(rows)),
     }
     if run.model.architecture == "gpt":
@@ -97,14 +155,28 @@ def microbatch(run: Run, length: int, device: torch.device) -> dict[str, Tensor]
         slots = masked_budget(0.15, length)
         fields |= {
             "tokentype_ids": ids(2, length),
-            "masked_positions": ids(real, slots),
+            "masked_positions": ids(min(map(sum, samples)), slots),
             "masked_labels": ids(run.model.vocab_size, slots),
             "masked_weights": torch.ones(rows, slots),
-            "cls_positions": torch.arange(SAMPLES).expand(rows, -1) * real // SAMPLES,
-            "order_labels": ids(2, SAMPLES),
-            "order_weights": torch.ones(rows, SAMPLES),
+            "cls_positions": firsts.long(),
+            "order_labels": ids(2, MOST_SAMPLES),
+            "order_weights": counted,
         }
     return {name: field.to(device) for name, field in fields.items()}
+
+
+def executed_flops(model: ModelConfig, attention: str, samples: list[list[int]], length: int) -> float:
+    """Return the operations of forward and backward that the real tokens of the rows cost."""
+    rows, real = len(samples), sum(map(sum, samples))
+    share = real / (rows * length)
+    predictions = length if model.architecture == "gpt" else masked_budget(0.15, length)
+    if attention == "mask":
+        return training_flops_per_row(model, length, predictions) * rows * share
+    # Of a causal sample a query sees itself and what is before.
+    causal = model.architecture == "gpt"
+    pairs = sum(n * (n + 1) // 2 if causal else n * n for row in samples for n in row)
+    attended = 3.0 * model.num_layers * attention_core_flops(model, length, pairs)
+    return training_flops_per_row(model, length, predictions, 0) * rows * share + attended
 
 
 def fill(parts: ModelParts) -> None:
@@ -123,16 +195,17 @@ def measure(run: Run, mesh: DeviceMesh, device: torch.device) -> tuple[object, .
     """Train for a few steps and return a row of the table."""
     model = replace(run.model, attention_dropout=run.attention_dropout, hidden_dropout=0.1)
     length = model.max_position_embeddings
-    dtype = torch.bfloat16
-    parts = build_model_parts(model, ParallelConfig(), mesh, device, dtype, chosen(run.kernels, device.type))
+    layout, kernels = ParallelConfig(), chosen(run.kernels, device.type)
+    parts = build_model_parts(model, layout, mesh, device, DTYPE, kernels, run.sequences_per_row)
     fill(parts)
     if run.compiled:
         compile_blocks(parts.blocks)
-    passes = distribute(parts, ParallelConfig(), mesh, compute_dtype=dtype, sequence_length=length)
+    passes = distribute(parts, layout, mesh, compute_dtype=DTYPE, sequence_length=length)
     optimizer = build_optimizer(
         parts, OptimizerConfig(implementation="fused" if device.type == "cuda" else "foreach")
     )
-    batch = microbatch(run, length, device)
+    samples = lengths_of_samples(run, length)
+    batch = microbatch(run, samples, length, device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     for step in range(WARMUP + STEPS):
@@ -140,14 +213,21 @@ def measure(run: Run, mesh: DeviceMesh, device: torch.device) -> tuple[object, .
             start = _now(device)
         train_step(passes, optimizer, [batch], mesh, lr=1e-4, clip_grad=1.0)
     seconds = (_now(device) - start) / STEPS
-    real = int((batch["segment_ids"] > 0).sum())
-    predictions = length if model.architecture == "gpt" else masked_budget(0.15, length)
-    flops = training_flops_per_row(model, length, predictions) * run.rows * real / (run.rows * length)
+    real = sum(map(sum, samples))
+    flops = executed_flops(model, run.attention, samples, length)
     peak = peak_tflops(torch.cuda.get_device_name(), "bf16") if device.type == "cuda" else None
     used = round(flops / seconds / (peak * 1e12), 3) if peak else "peak not known"
     memory = torch.cuda.max_memory_allocated() if device.type == "cuda" else 0
-    words = (run.name, run.attention_dropout, run.kernels, run.compiled, run.rows)
-    return *words, round(real / seconds), used, round(memory / GIB, 1), round(memory / real)
+    return (
+        *run.words,
+        round(real / (run.rows * length), 4),
+        f"{flops / real:.4g}",
+        round(real / seconds),
+        used,
+        AIMS.get(run.name, "none"),
+        round(memory / GIB, 1),
+        round(memory / real),
+    )
 
 
 def _now(device: torch.device) -> float:
@@ -173,10 +253,13 @@ def main() -> None:
 
 def _measure_all(mesh: DeviceMesh, device: torch.device, table: Path | None) -> None:
     for run in runs(device):
+        if problem := run.obstacle:
+            print(f"{run.name}, attention {run.attention}: NOT RUN ({problem})")
+            continue
         try:
             row = measure(run, mesh, device)
         except torch.OutOfMemoryError:
-            row = (run.name, run.attention_dropout, run.kernels, run.compiled, run.rows, "out of memory")
+            row = (*run.words, "out of memory")
         torch._dynamo.reset()
         if device.type == "cuda":
             torch.cuda.empty_cache()

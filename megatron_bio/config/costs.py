@@ -1,7 +1,8 @@
 """What a model costs, as pure arithmetic: its parameter tensors and the floating point operations of training.
 
-Legend: S sequence length, P predicted positions of a row, L layers, H hidden size, F width inside the MLP, V rows of the word table
-(the vocabulary padded to a multiple of 128). A multiplication with its addition counts 2.
+Legend: S sequence length, P predicted positions of a row, A pairs of query and key that attention computes in a row, L layers,
+H hidden size, F width inside the MLP, V rows of the word table (the vocabulary padded to a multiple of 128).
+A multiplication with its addition counts 2.
 """
 
 import math
@@ -12,8 +13,8 @@ from typing import Literal
 from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.config.model import ModelConfig, padded_vocab_size
 
-FLOPS_FORMULA = "3 x [L (2S(4H² + 2HF) + 4S²H) + P (2HV + 2H² for bert)] per row; backward = 2 x forward"
-"""Executed operations of `training_flops_per_row`, for people."""
+FLOPS_FORMULA = "3 x [L (2S(4H² + 2HF) + 4AH) + P (2HV + 2H² for bert)] per row; backward = 2 x forward"
+"""Executed operations of `training_flops_per_row`, for people; A is `attended_pairs`."""
 
 Part = Literal["embeddings", "block", "final_layernorm", "masked_lm_head", "order_head"]
 
@@ -136,16 +137,19 @@ def masked_budget(probability: float, sequence_length: int) -> int:
     return -(-math.ceil(probability * sequence_length) // 8) * 8
 
 
-def attention_core_flops(model: ModelConfig, sequence_length: int) -> float:
-    """Return forward operations of scores and context of one layer and row: every position with every position."""
-    return 4.0 * sequence_length**2 * model.hidden_size
+def attention_core_flops(
+    model: ModelConfig, sequence_length: int, attended_pairs: float | None = None
+) -> float:
+    """Return forward operations of scores and context of one layer and row, by default of every position with every position."""
+    pairs = sequence_length**2 if attended_pairs is None else attended_pairs
+    return 4.0 * pairs * model.hidden_size
 
 
-def block_flops(model: ModelConfig, sequence_length: int) -> float:
+def block_flops(model: ModelConfig, sequence_length: int, attended_pairs: float | None = None) -> float:
     """Return forward operations of one layer for one row."""
     hidden, inner = model.hidden_size, model.ffn_size
     matrices = 4 * hidden * hidden + 2 * hidden * inner
-    return 2.0 * sequence_length * matrices + attention_core_flops(model, sequence_length)
+    return 2.0 * sequence_length * matrices + attention_core_flops(model, sequence_length, attended_pairs)
 
 
 def head_flops(model: ModelConfig, predictions_per_row: float) -> float:
@@ -158,11 +162,17 @@ def head_flops(model: ModelConfig, predictions_per_row: float) -> float:
     return predictions_per_row * (2.0 * hidden * table_rows(model) + transform)
 
 
-def training_flops_per_row(model: ModelConfig, sequence_length: int, predictions_per_row: float) -> float:
+def training_flops_per_row(
+    model: ModelConfig,
+    sequence_length: int,
+    predictions_per_row: float,
+    attended_pairs: float | None = None,
+) -> float:
     """Return the operations of forward and backward of one row without recomputation (`FLOPS_FORMULA`).
 
-    Executed operations: attention over the whole row, masked or not; the output layer on `predictions_per_row` positions only (all
-    `sequence_length` for gpt, the masked slots for bert). `model.vocab_size` must be set.
+    Executed operations: attention over `attended_pairs` of query and key, by default over the whole row, masked or not; the output
+    layer on `predictions_per_row` positions only (all `sequence_length` for gpt, the masked slots for bert). `model.vocab_size`
+    must be set.
     """
-    forward = model.num_layers * block_flops(model, sequence_length)
+    forward = model.num_layers * block_flops(model, sequence_length, attended_pairs)
     return 3.0 * (forward + head_flops(model, predictions_per_row))

@@ -54,7 +54,8 @@ class DataConfig:
     """bert: several samples in a row, so that almost nothing of it is padding, each with attention to itself alone; false
     puts one sample into each row, for comparison only."""
     max_samples_per_row: int = _USUAL_SAMPLES_PER_ROW
-    """bert: most samples of a packed row; the batches have as many slots for sentence order in every row."""
+    """bert: most samples of a packed row; the batches have as many slots for sentence order in every row. gpt with
+    reset_at_document_end and training.attention variable_length: most documents that a row may hold parts of."""
     reset_at_document_end: bool = False
     """gpt: keep attention inside each document and restart its positions; without it, as in GPT-2, a row is read across
     the ends of documents."""
@@ -106,6 +107,16 @@ class DataConfig:
             )
         if not 0 <= self.seed <= _LARGEST_SEED:
             raise ConfigurationError(f"data.seed: expected 0 to 2^63 - 1, found {self.seed}.")
+
+    def sequences_per_row(self, architecture: str) -> int:
+        """Return how many sequences variable-length attention keeps apart in a row, padding as one.
+
+        Rows have no more, but for gpt with `reset_at_document_end`, whose rows hold as many documents as come.
+        """
+        if architecture == "gpt" and not self.reset_at_document_end:
+            return 1
+        one = architecture == "bert" and not self.packing
+        return 1 + (1 if one else self.max_samples_per_row)
 
     def _check_weights(self) -> None:
         if self.weights is None:

@@ -30,6 +30,7 @@ CHANGEABLE_ON_RESUME = {
         "max_skipped_steps",
         "compile",
         "kernels",
+        "attention",
         "deterministic",
         "profile_steps",
         "profile_all_ranks",

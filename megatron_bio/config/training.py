@@ -179,6 +179,10 @@ class TrainingConfig:
     kernels: Literal["auto", "reference", "cuda"] = "auto"
     """What computes layer norms, activations, dropout, softmax and losses. reference: torch's operations; cuda: the compiled
     kernels, which need a CUDA device; auto: those kernels that were measured to be faster (docs/kernels.md)."""
+    attention: Literal["auto", "mask", "variable_length"] = "auto"
+    """How attention keeps the samples of a row apart. mask: whole rows are computed and a mask hides other samples;
+    variable_length: only what is inside samples is computed, by torch's kernel for CUDA devices, in bf16 or fp16 and without
+    attention dropout; auto: variable_length where it can run."""
     deterministic: bool = False
     """Use only operations that give the same bits every time, and fail where there is none; slower on GPUs."""
     profile_steps: tuple[int, int] | None = None

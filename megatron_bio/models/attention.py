@@ -5,7 +5,7 @@ Shapes: s positions of this rank, S sequence, R rows, H hidden, n heads of this 
 
 from torch import Tensor, nn
 
-from megatron_bio.kernels.attention import AttentionDropout, attention
+from megatron_bio.kernels.attention import AttentionDropout, AttentionPattern, attention
 from megatron_bio.kernels.dropout import DropoutPlace
 from megatron_bio.models.dropout import Site
 from megatron_bio.models.recompute import recomputed
@@ -47,10 +47,10 @@ class SelfAttention(nn.Module):
         )
         self.dense = RowParallelLinear(hidden_size, hidden_size, tensor_parallel, output_initializer)
 
-    def forward(self, x: Tensor, mask: Tensor, dropout_keys: Tensor) -> Tensor:
-        """x [s, R, H], mask bool [R, 1, S, S], dropout_keys int64 [R] -> [s, R, H]."""
+    def forward(self, x: Tensor, pattern: AttentionPattern, dropout_keys: Tensor) -> Tensor:
+        """x [s, R, H], dropout_keys int64 [R] -> [s, R, H]."""
         query, key, value = self.project(x)
-        return self.combine(self.attend(query, key, value, mask, dropout_keys))
+        return self.combine(self.attend(query, key, value, pattern, dropout_keys))
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """x [s, R, H] -> query, key and value [R, n, S, D]."""
@@ -64,9 +64,11 @@ class SelfAttention(nn.Module):
             query = query / self.layer
         return query, key, value
 
-    def attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, dropout_keys: Tensor) -> Tensor:
-        """Query [R, n, Q, D], key and value [R, n, S, D], mask bool [R, 1, Q, S] -> context [R, n, Q, D]."""
-        core = (query, key, value, mask, self._dropout(dropout_keys))
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, pattern: AttentionPattern, dropout_keys: Tensor
+    ) -> Tensor:
+        """Query [R, n, Q, D], key and value [R, n, S, D] -> context [R, n, Q, D]."""
+        core = (query, key, value, pattern, self._dropout(dropout_keys))
         return recomputed(attention, *core) if self.recompute_core else attention(*core)
 
     def combine(self, context: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from megatron_bio.kernels.attention import AttentionPattern
 from megatron_bio.kernels.bias_gelu import bias_gelu
 from megatron_bio.models.attention import SelfAttention
 from megatron_bio.models.dropout import Site
@@ -128,16 +129,16 @@ class TransformerBlock(nn.Module):
         if self.norm_order == "post":
             self.mlp_layernorm = norm()
 
-    def forward(self, x: Tensor, mask: Tensor, dropout_keys: Tensor) -> Tensor:
-        """x [s, R, H], mask bool [R, 1, S, S], dropout_keys int64 [R] -> [s, R, H]."""
+    def forward(self, x: Tensor, pattern: AttentionPattern, dropout_keys: Tensor) -> Tensor:
+        """x [s, R, H], dropout_keys int64 [R] -> [s, R, H]."""
         # Inside the module, so that data parallelism has gathered its weights before both forwards.
         if self.recompute == "full":
-            return recomputed(self._compute, x, mask, dropout_keys)
-        return self._compute(x, mask, dropout_keys)
+            return recomputed(self._compute, x, pattern, dropout_keys)
+        return self._compute(x, pattern, dropout_keys)
 
-    def _compute(self, x: Tensor, mask: Tensor, dropout_keys: Tensor) -> Tensor:
+    def _compute(self, x: Tensor, pattern: AttentionPattern, dropout_keys: Tensor) -> Tensor:
         pre = self.norm_order == "pre"
-        attended = self.self_attention(self.input_layernorm(x) if pre else x, mask, dropout_keys)
+        attended = self.self_attention(self.input_layernorm(x) if pre else x, pattern, dropout_keys)
         x, normalised = self.add_attention(x, attended, dropout_keys)
         return self.add_mlp(x if pre else normalised, self.mlp(normalised), dropout_keys)
 

@@ -12,6 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from megatron_bio.kernels.attention import AttentionPattern
 from megatron_bio.kernels.rows_at import reference as rows_at
 from megatron_bio.models.attention import SelfAttention
 from megatron_bio.models.block import TransformerBlock
@@ -53,17 +54,23 @@ class CachedDecoding:
         positions = self._lengths[:, None] + torch.arange(width, device=tokens.device)
         self._longest += width
         slots = torch.arange(self._longest, device=tokens.device)
-        mask = (slots <= positions[:, :, None])[:, None]
+        pattern = AttentionPattern(mask=(slots <= positions[:, :, None])[:, None])
         keys = torch.zeros_like(counts)
         x = model.embeddings(tokens, positions, None, keys)
         for block, cache in zip(model.layers.values(), self._cache, strict=True):
-            x = self._through(block, x, cache, positions, mask, keys)
+            x = self._through(block, x, cache, positions, pattern, keys)
         hidden = model.final_layernorm(x)
         self._lengths += counts
         return _next_logits(model, hidden, counts)
 
     def _through(
-        self, block: nn.Module, x: Tensor, cache: Tensor, positions: Tensor, mask: Tensor, keys: Tensor
+        self,
+        block: nn.Module,
+        x: Tensor,
+        cache: Tensor,
+        positions: Tensor,
+        pattern: AttentionPattern,
+        keys: Tensor,
     ) -> Tensor:
         """The block of training on new tokens x [s, R, H], which see the cache [2, R, T, n, D] too."""
         assert isinstance(block, TransformerBlock)
@@ -73,7 +80,7 @@ class CachedDecoding:
         for kept, states in zip(cache, new, strict=True):
             kept[rows, positions] = states.transpose(1, 2)
         key, value = cache[:, :, : self._longest].transpose(2, 3)
-        attended = attention.combine(attention.attend(query, key, value, mask, keys))
+        attended = attention.combine(attention.attend(query, key, value, pattern, keys))
         x, normalised = block.add_attention(x, attended, keys)
         return block.add_mlp(x, block.mlp(normalised), keys)
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from megatron_bio.config.stages import Stage
-from megatron_bio.kernels.attention import attention_mask
+from megatron_bio.kernels.attention import attention_pattern
 from megatron_bio.models.block import BlockSizes, TransformerBlock
 from megatron_bio.models.embeddings import Embeddings, OutputEmbeddings
 from megatron_bio.models.recompute import Recompute
@@ -85,11 +85,11 @@ class Transformer(nn.Module):
         dropout_keys: Tensor,
     ) -> Tensor:
         """Ids [R, S] -> normalised hidden states [S, R, H], the same on every tp rank; see the class for a stage's ends."""
-        mask = attention_mask(segment_ids, self.causal)
+        pattern = attention_pattern(segment_ids, self.causal, self.tensor_parallel.sequences_per_row)
         fields = (position_ids, tokentype_ids, dropout_keys)
         x = self.embeddings(tokens, *fields) if self.stage.first else received(tokens)
         for layer in self.layers.values():
-            x = layer(x, mask, dropout_keys)
+            x = layer(x, pattern, dropout_keys)
         if not self.stage.last:
             return x
         if self.final_layernorm is not None:

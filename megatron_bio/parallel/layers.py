@@ -33,6 +33,8 @@ class TensorParallel:
     compute_dtype: torch.dtype
     kernels: frozenset[str] = frozenset()
     """The operations of `kernels.choice` that run as CUDA kernels; the others run as plain torch."""
+    sequences_per_row: int = 0
+    """Sequences, padding as one of them, that variable-length attention has room for in a row; 0: attention takes a mask."""
 
     @property
     def splits_sequence(self) -> bool:

@@ -72,7 +72,7 @@ def as_json(plan: Plan, options: PlanOptions) -> str:
             "parameters": parameter_count(plan.workload.model),
             "cluster": asdict(plan.cluster),
             "usable_memory": plan.usable,
-            "flops_formula": FLOPS_FORMULA,
+            "flops_formula": f"{FLOPS_FORMULA}, A = S²",
             "layouts": [_entry(plan, options, one) for one in listed(plan, options.shown)],
             "best": _entry(plan, options, plan.best) | {"why": why_best(plan)},
             "recipe": "\n".join(recipe_lines(plan, options)),
@@ -214,7 +214,7 @@ def _about(plan: Plan, options: PlanOptions) -> list[str]:
         f"{nodes}{cluster.gpus_per_node} x {cluster.name}: peak {cluster.peak:g} TFLOP/s, {cluster.memory:g} GiB of which "
         f"{plan.usable / GIB:.1f} are used, {cluster.intra_node:g} GB/s inside a node"
         + (f", {cluster.inter_node:g} between nodes" if nodes else ""),
-        f"{len(plan.fitting)} layouts fit; memory in GiB of the GPU that needs most. MFU counts {FLOPS_FORMULA}.",
+        f"{len(plan.fitting)} layouts fit; memory in GiB of the GPU that needs most. MFU counts {FLOPS_FORMULA}, A = S².",
     ]
 
 

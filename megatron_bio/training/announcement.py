@@ -12,6 +12,7 @@ from megatron_bio.config.pretrain import PretrainConfig
 from megatron_bio.config.stages import describe_stages
 from megatron_bio.kernels.choice import OPERATIONS, obstacle
 from megatron_bio.parallel.mesh import MeshShape
+from megatron_bio.training.assembly import AttentionChoice
 
 
 def write_config(config: PretrainConfig, output: Path) -> None:
@@ -54,6 +55,18 @@ def kernel_lines(
         )
     if kernels - split:
         yield f"kernels {option}: as CUDA kernels run {', '.join(sorted(kernels - split))}"
+
+
+def attention_line(config: PretrainConfig, choice: AttentionChoice) -> str:
+    """Say how attention is computed, and why not by the variable-length kernel."""
+    option, dropout = config.training.attention, config.model.attention_dropout
+    if choice.sequences_per_row:
+        return (
+            f"attention {option}: variable-length flash attention of torch, with room for {choice.sequences_per_row} "
+            f"sequences in a row"
+        )
+    way = f"explicit softmax with dropout {dropout:g}" if dropout else "torch's scaled_dot_product_attention"
+    return f"attention {option}: {way}, whole rows under a mask (variable length: {choice.why_not})"
 
 
 def data_lines(report: Mapping[str, object]) -> Iterator[str]:

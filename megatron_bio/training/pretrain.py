@@ -13,8 +13,19 @@ from megatron_bio.data.build import open_training_data
 from megatron_bio.parallel.layers import COMPUTE_DTYPES
 from megatron_bio.parallel.parameters import initialize
 from megatron_bio.parallel.world import World, collective_timeout, open_world
-from megatron_bio.training.announcement import data_lines, kernel_lines, layout_lines, write_config
-from megatron_bio.training.assembly import build_model_parts, chosen_kernels, distribute
+from megatron_bio.training.announcement import (
+    attention_line,
+    data_lines,
+    kernel_lines,
+    layout_lines,
+    write_config,
+)
+from megatron_bio.training.assembly import (
+    build_model_parts,
+    chosen_attention,
+    chosen_kernels,
+    distribute,
+)
 from megatron_bio.training.batches import RankRows, StepBatch, evaluation_microbatches, training_batches
 from megatron_bio.training.boards import Board, TensorBoard, WeightsAndBiases, require_wandb
 from megatron_bio.training.checkpoints import Checkpoints, newest_checkpoint
@@ -74,7 +85,16 @@ class Run:
         layout = config.parallel
         dtype = COMPUTE_DTYPES[config.training.precision]
         self.kernels = chosen_kernels(config.training.kernels, world.device, layout)
-        self.model = build_model_parts(config.model, layout, world.mesh, world.device, dtype, self.kernels)
+        self.attention = chosen_attention(config, world.device)
+        self.model = build_model_parts(
+            config.model,
+            layout,
+            world.mesh,
+            world.device,
+            dtype,
+            self.kernels,
+            self.attention.sequences_per_row,
+        )
         initialize(self.model, config.training.seed)
         if config.training.compile:
             compile_blocks(self.model.blocks, split_backward=layout.splits_backward)
@@ -87,7 +107,12 @@ class Run:
         )
         self.optimizer = build_optimizer(self.model, config.optimizer)
         self.loss_scale = build_loss_scale(config.training.precision, config.optimizer)
-        self.utilisation = build_utilisation(config, world.device, world.shape.ranks)
+        self.utilisation = build_utilisation(
+            config,
+            world.device,
+            world.shape.ranks,
+            variable_length=self.attention.sequences_per_row > 0,
+        )
         self.start: Path | None = None  # the checkpoint of another run whose weights were taken
         self.progress = self._restore()
         self.watchdog = Watchdog(
@@ -134,7 +159,12 @@ class Run:
             training.profile_steps, self.output, self.world.rank, training.profile_all_ranks
         )
         batches = training_batches(
-            self.data.train, self.rows, range(start, end), training.seed, self.world.device
+            self.data.train,
+            self.rows,
+            range(start, end),
+            training.seed,
+            self.world.device,
+            self.attention.sequences_per_row,
         )
         with self.watchdog, self.checkpoints, Interruption(self.world.device) as interruption:
             for batch in window.waiting_for(batches):
@@ -227,7 +257,12 @@ class Run:
             return
         training = self.config.training
         microbatches = evaluation_microbatches(
-            self.data.validation, self.rows, training.evaluation_rows, training.seed, self.world.device
+            self.data.validation,
+            self.rows,
+            training.evaluation_rows,
+            training.seed,
+            self.world.device,
+            self.attention.sequences_per_row,
         )
         microbatches = self.watchdog.beats(microbatches, f"step {self.progress.step}: evaluation")
         result = evaluate(self.passes, microbatches, self.world.mesh)
@@ -251,6 +286,7 @@ class Run:
         yield from kernel_lines(
             self.config.training.kernels, self.kernels, self.world.device, self.world.shape.tp
         )
+        yield attention_line(self.config, self.attention)
         yield self.utilisation.explanation
         yield from data_lines(self.data.report)
         if isinstance(self.data.train, BlendedDataset):

@@ -27,17 +27,24 @@ class Utilisation:
         return {"mfu": tokens_per_second * self.flops_per_token / self.peak_flops}
 
 
-def build_utilisation(config: PretrainConfig, device: torch.device, ranks: int) -> Utilisation:
+def build_utilisation(
+    config: PretrainConfig, device: torch.device, ranks: int, *, variable_length: bool = False
+) -> Utilisation:
     """Return the utilisation of a run with a known vocabulary on `ranks` devices like `device`.
 
-    Only executed operations count: BERT's output layer on the slots for predictions, recomputation not at all. Padding is executed
-    but is no real token, so a row's operations count in the proportion of its real tokens.
+    Only executed operations count: BERT's output layer on the slots for predictions, recomputation not at all, and with
+    `variable_length` attention nothing of what may have been skipped. Padding is executed but is no real token, so a row's
+    operations count in the proportion of its real tokens.
     """
     length, precision = config.data.sequence_length, config.training.precision
     predictions = length
     if config.model.architecture == "bert":
         predictions = masked_budget(config.data.masked_lm_probability, length)
-    row = training_flops_per_row(config.model, length, predictions)
+    pairs = length**2
+    if variable_length:
+        # A row of gpt is one sequence; bert's samples are of any length, and not knowing them must not raise the number.
+        pairs = length * (length + 1) // 2 if config.model.architecture == "gpt" else 0
+    row = training_flops_per_row(config.model, length, predictions, pairs)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "a CPU"
     peak = config.training.peak_tflops
     source = "training.peak_tflops"
@@ -48,6 +55,7 @@ def build_utilisation(config: PretrainConfig, device: torch.device, ranks: int) 
         return Utilisation(row / length, None, text)
     text = (
         f"MFU = real tokens/s x {row / length:.4g} FLOP/token / ({ranks} x {peak:g} TFLOP/s, {source}); FLOP/token = {row:.4g} / "
-        f"{length}, executed operations {FLOPS_FORMULA}, P = {predictions}"
+        f"{length}, executed operations {FLOPS_FORMULA}, P = {predictions}, A = {pairs}"
+        f"{' (depends on the samples, so not counted)' if not pairs else ''}"
     )
     return Utilisation(row / length, peak * 1e12 * ranks, text)

@@ -1,6 +1,8 @@
 """A layout against the serial reference: losses, gradient norms, gradients after 1 step, parameters after 3."""
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -50,9 +52,10 @@ def serial(pool: Pool, model: ModelConfig) -> Serial:
     return Serial(pool.run(initial_weights, 1, model)[0], model)
 
 
-def check(pool: Pool, case: Case) -> None:
+def check(pool: Pool, case: Case, run: Callable[[Case], dict[str, Any]] = train) -> None:
+    """Compare what the ranks return, each from `run`, with the serial model."""
     expected = serial(pool, case.model)
-    results = pool.run(train, case.ranks, case)
+    results = pool.run(run, case.ranks, case)
     tables = {}
     for rank, result in enumerate(results):
         tp, block = case.layout.tensor_parallel, rank // case.layout.tensor_parallel

@@ -49,6 +49,8 @@ class Case:
     variant: str = ""
     kernels: frozenset[str] = frozenset()
     """Operations that go the way of the CUDA kernels, on the CPU as their definitions."""
+    sequences_per_row: int = 0
+    """Above 0: attention of variable length, inside `varlen_on_cpu`, with room for so many."""
 
     def __str__(self) -> str:
         layout = self.layout
@@ -68,6 +70,7 @@ class Case:
             words.append(f"{layout.recompute}{layout.recompute_every}")
         words += ["dropout"] * (self.dropout > 0) + [self.variant] * bool(self.variant)
         words += ["kernels"] * bool(self.kernels)
+        words += ["variable_length"] * bool(self.sequences_per_row)
         return "-".join(words)
 
     @property
@@ -112,7 +115,9 @@ def fill(parts: ModelParts) -> None:
 
 
 def build(case: Case, mesh: DeviceMesh, compute_dtype: torch.dtype = torch.float32) -> Passes:
-    parts = build_model_parts(case.model, case.layout, mesh, CPU, compute_dtype, case.kernels)
+    parts = build_model_parts(
+        case.model, case.layout, mesh, CPU, compute_dtype, case.kernels, case.sequences_per_row
+    )
     fill(parts)
     return distribute(parts, case.layout, mesh, compute_dtype=compute_dtype, sequence_length=LENGTH)
 

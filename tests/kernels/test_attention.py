@@ -1,6 +1,12 @@
 import torch
 
-from megatron_bio.kernels.attention import AttentionDropout, attention, attention_mask
+from megatron_bio.kernels.attention import (
+    AttentionDropout,
+    AttentionPattern,
+    attention,
+    attention_mask,
+    attention_pattern,
+)
 from megatron_bio.kernels.dropout import DropoutPlace, sample_keys
 
 
@@ -13,9 +19,11 @@ def inputs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
 
 def test_a_sample_sees_only_itself() -> None:
     query, key, value, segments = inputs()
-    packed = attention(query, key, value, attention_mask(segments, False), None)
+    packed = attention(query, key, value, attention_pattern(segments, False, 0), None)
     alone = attention(
-        *(t[:1, :, 3:6] for t in (query, key, value)), torch.ones(1, 1, 3, 3, dtype=torch.bool), None
+        *(t[:1, :, 3:6] for t in (query, key, value)),
+        AttentionPattern(torch.ones(1, 1, 3, 3, dtype=torch.bool)),
+        None,
     )
     torch.testing.assert_close(packed[:1, :, 3:6], alone)
 
@@ -29,12 +37,12 @@ def test_causal_mask_hides_what_follows() -> None:
 
 def test_padding_gives_no_nan() -> None:
     query, key, value, segments = inputs()
-    assert torch.isfinite(attention(query, key, value, attention_mask(segments * 0, True), None)).all()
+    assert torch.isfinite(attention(query, key, value, attention_pattern(segments * 0, True, 0), None)).all()
 
 
 def test_explicit_path_equals_sdpa_when_nothing_is_dropped() -> None:
     query, key, value, segments = inputs()
-    mask = attention_mask(segments, True)
+    pattern = attention_pattern(segments, True, 0)
     tiny = AttentionDropout(DropoutPlace(1e-12, sample_keys(0, torch.arange(2)), 1, 1), 0)
-    explicit = attention(query, key, value, mask, tiny)
-    torch.testing.assert_close(explicit, attention(query, key, value, mask, None))
+    explicit = attention(query, key, value, pattern, tiny)
+    torch.testing.assert_close(explicit, attention(query, key, value, pattern, None))

@@ -74,9 +74,9 @@ def differences_without_segments(*arguments: object) -> dict[str, float]:
     from megatron_bio.models import transformer
     from tests.models import packed_rows
 
-    original = transformer.attention_mask
-    transformer.attention_mask = lambda segments, causal: original(segments.clamp(max=1), causal)
+    original = transformer.attention_pattern
+    transformer.attention_pattern = lambda segments, *rest: original(segments.clamp(max=1), *rest)
     try:
         return packed_rows.differences(*arguments)  # type: ignore[arg-type]
     finally:
-        transformer.attention_mask = original
+        transformer.attention_pattern = original

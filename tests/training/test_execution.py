@@ -24,6 +24,7 @@ from tests.distributed.batches import LENGTH
 from tests.distributed.pool import Pool
 from tests.distributed.tiny_run import config, make_data, records, tensors, train
 from tests.distributed.training_case import CPU, Case, fill, mesh_of, microbatches
+from tests.kernels.varlen_on_cpu import varlen_on_cpu
 
 KERNELS = frozenset(OPERATIONS)
 
@@ -66,7 +67,9 @@ def test_steps_to_profile_are_two_numbers_on_the_command_line(folder: Path) -> N
 
 def compiled_steps(case: Case, backend: str | None) -> dict[str, Any]:
     mesh = mesh_of(case)
-    model = build_model_parts(case.model, case.layout, mesh, CPU, torch.float32, case.kernels)
+    model = build_model_parts(
+        case.model, case.layout, mesh, CPU, torch.float32, case.kernels, case.sequences_per_row
+    )
     fill(model)
     if backend:
         torch._dynamo.reset()
@@ -141,6 +144,25 @@ def test_compiled_blocks_give_the_same_losses(pool: Pool, case: Case, backend: s
     # Collectives and FSDP's hooks break no graph.
     assert compiled["breaks"] == {}
     assert compiled["graphs"] == graphs
+
+
+def compiled_variable_length(case: Case, backend: str | None) -> dict[str, Any]:
+    with varlen_on_cpu():
+        return compiled_steps(case, backend)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recompute", ["none", "selective", "full"])
+@pytest.mark.parametrize("architecture", ["bert", "gpt"])
+def test_variable_length_attention_is_whole_in_the_graph(
+    pool: Pool, architecture: str, recompute: str
+) -> None:
+    case = Case(architecture, ParallelConfig(recompute=recompute), 1, sequences_per_row=3)
+    expected = pool.run(compiled_steps, 1, replace(case, sequences_per_row=0), None)[0]
+    compiled = pool.run(compiled_variable_length, 1, case, "aot_eager", limit=900.0)[0]
+    assert compiled["losses"] == pytest.approx(expected["losses"], rel=1e-5)
+    assert compiled["norms"] == pytest.approx(expected["norms"], rel=1e-4)
+    assert (compiled["breaks"], compiled["graphs"]) == ({}, 2)
 
 
 @pytest.mark.slow

@@ -138,7 +138,21 @@ def test_utilisation_is_the_executed_operations_of_real_tokens_over_the_peak() -
     ):
         assert part in utilisation.explanation
     gpt = replace(config, model=replace(config.model, architecture="gpt"))
-    assert "P = 128" in build_utilisation(gpt, torch.device("cpu"), 4).explanation
+    assert "P = 128, A = 16384" in build_utilisation(gpt, torch.device("cpu"), 4).explanation
+
+
+@pytest.mark.parametrize(("architecture", "pairs"), [("bert", 0), ("gpt", 128 * 129 // 2)])
+def test_what_variable_length_attention_may_skip_is_not_counted(architecture: str, pairs: int) -> None:
+    config = bert(peak_tflops=2.0)
+    config = replace(config, model=replace(config.model, architecture=architecture))
+    whole, short = (
+        build_utilisation(config, torch.device("cpu"), 1, variable_length=variable_length)
+        for variable_length in (False, True)
+    )
+    skipped = 3 * 2 * 4 * 64 * (128 * 128 - pairs)
+    assert whole.flops_per_token - short.flops_per_token == pytest.approx(skipped / 128)
+    assert f"A = {pairs}" in short.explanation
+    assert ("not counted" in short.explanation) == (pairs == 0)
 
 
 def test_the_peak_of_a_known_gpu_is_that_of_its_data_sheet(monkeypatch: pytest.MonkeyPatch) -> None:
