@@ -35,11 +35,14 @@ def layout_lines(config: PretrainConfig, shape: MeshShape, device: torch.device)
         yield from (f"  {line}" for line in describe_stages(config.model.num_layers, config.parallel))
 
 
-def kernel_lines(option: str, kernels: frozenset[str], device: torch.device) -> Iterator[str]:
+def kernel_lines(
+    option: str, kernels: frozenset[str], device: torch.device, norm: str = "torch"
+) -> Iterator[str]:
     """Say on a CUDA device which operations run as CUDA kernels, and of the others that they do not."""
     if device.type != "cuda":
         return
-    others = ", ".join(sorted(set(OPERATIONS) - kernels))
+    elsewhere = set() if norm == "torch" else {"layer_norm"}
+    others = ", ".join(sorted(set(OPERATIONS) - kernels - elsewhere))
     if others:
         why = obstacle(device.type) or "docs/kernels.md has the measurements"
         yield f"kernels {option}: on torch's own operations run {others} ({why})"

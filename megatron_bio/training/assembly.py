@@ -6,23 +6,34 @@ from torch.distributed.device_mesh import DeviceMesh
 from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.config.model import ModelConfig
 from megatron_bio.config.parallel import ParallelConfig
+from megatron_bio.config.pretrain import PretrainConfig
 from megatron_bio.config.stages import stages_of_rank
 from megatron_bio.kernels.choice import chosen
 from megatron_bio.models.parts import ModelParts, build_parts
 from megatron_bio.models.recompute import Recompute
 from megatron_bio.parallel.data_parallel import shard_data_parallel
+from megatron_bio.parallel.implementations.registry import implementation
 from megatron_bio.parallel.layers import TensorParallel
 from megatron_bio.training.passes import Passes, PipelinePasses, WholePasses
 
 
-def chosen_kernels(option: str, device: torch.device) -> frozenset[str]:
-    """Return the operations that run as CUDA kernels with `training.kernels: option`."""
+def chosen_kernels(option: str, device: torch.device, norm: str = "torch") -> frozenset[str]:
+    """Return the operations that run as CUDA kernels with `training.kernels: option`; a named norm replaces its kernel."""
     try:
-        return chosen(option, device.type)
+        return chosen(option, device.type) - (set() if norm == "torch" else {"layer_norm"})
     except ValueError as problem:
         raise ConfigurationError(
             f"training.kernels {option}: {problem}. megatron-bio doctor says more; auto and reference run without the kernels."
         ) from None
+
+
+def chosen_implementations(config: PretrainConfig) -> dict[str, str]:
+    """Return the options of `implementations.registry` and the names that a run gives them."""
+    return {
+        "training.norm": config.training.norm,
+        "training.linear": config.training.linear,
+        "optimizer.implementation": config.optimizer.implementation,
+    }
 
 
 def build_model_parts(
@@ -32,9 +43,21 @@ def build_model_parts(
     device: torch.device,
     compute_dtype: torch.dtype,
     kernels: frozenset[str] = frozenset(),
+    norm: str = "torch",
+    linear: str = "torch",
 ) -> ModelParts:
-    """Build this rank's stages, split over tp, with values still to be set; `kernels` as `chosen_kernels` returns them."""
-    tensor_parallel = TensorParallel(mesh["tp"], layout.sequence_parallel, compute_dtype, kernels)
+    """Build this rank's stages, split over tp, with values still to be set.
+
+    `kernels` as `chosen_kernels` returns them; `norm` and `linear` as in `training`.
+    """
+    tensor_parallel = TensorParallel(
+        mesh["tp"],
+        layout.sequence_parallel,
+        compute_dtype,
+        kernels,
+        implementation("training.norm", norm, device.type),
+        implementation("training.linear", linear, device.type),
+    )
     stages = stages_of_rank(model.num_layers, layout, mesh["pp"].get_local_rank())
     with device:
         return build_parts(

@@ -10,11 +10,17 @@ from megatron_bio.config.costs import parameter_shapes
 from megatron_bio.config.pretrain import PretrainConfig
 from megatron_bio.data.blend import BlendedDataset
 from megatron_bio.data.build import open_training_data
+from megatron_bio.parallel.implementations.registry import foreign_lines, implementation
 from megatron_bio.parallel.layers import COMPUTE_DTYPES
 from megatron_bio.parallel.parameters import initialize
 from megatron_bio.parallel.world import World, collective_timeout, open_world
 from megatron_bio.training.announcement import data_lines, kernel_lines, layout_lines, write_config
-from megatron_bio.training.assembly import build_model_parts, chosen_kernels, distribute
+from megatron_bio.training.assembly import (
+    build_model_parts,
+    chosen_implementations,
+    chosen_kernels,
+    distribute,
+)
 from megatron_bio.training.batches import RankRows, StepBatch, evaluation_microbatches, training_batches
 from megatron_bio.training.boards import Board, TensorBoard, WeightsAndBiases, require_wandb
 from megatron_bio.training.checkpoints import Checkpoints, newest_checkpoint
@@ -60,6 +66,8 @@ class Run:
 
     def __init__(self, config: PretrainConfig, world: World) -> None:
         require_wandb(config.training.wandb_project)
+        for option, name in chosen_implementations(config).items():
+            implementation(option, name, world.device.type)
         self.rows = RankRows(
             config.training.global_batch_size,
             config.training.micro_batch_size,
@@ -73,8 +81,17 @@ class Run:
         self.output = Path(config.training.output)
         layout = config.parallel
         dtype = COMPUTE_DTYPES[config.training.precision]
-        self.kernels = chosen_kernels(config.training.kernels, world.device)
-        self.model = build_model_parts(config.model, layout, world.mesh, world.device, dtype, self.kernels)
+        self.kernels = chosen_kernels(config.training.kernels, world.device, config.training.norm)
+        self.model = build_model_parts(
+            config.model,
+            layout,
+            world.mesh,
+            world.device,
+            dtype,
+            self.kernels,
+            config.training.norm,
+            config.training.linear,
+        )
         initialize(self.model, config.training.seed)
         if config.training.compile:
             compile_blocks(self.model.blocks, split_backward=layout.splits_backward)
@@ -248,7 +265,9 @@ class Run:
     def _facts(self, end: int) -> Iterator[str]:
         """Give what a run says before its first step."""
         yield from layout_lines(self.config, self.world.shape, self.world.device)
-        yield from kernel_lines(self.config.training.kernels, self.kernels, self.world.device)
+        training = self.config.training
+        yield from kernel_lines(training.kernels, self.kernels, self.world.device, training.norm)
+        yield from foreign_lines(chosen_implementations(self.config))
         yield self.utilisation.explanation
         yield from data_lines(self.data.report)
         if isinstance(self.data.train, BlendedDataset):
