@@ -3,16 +3,22 @@
 import re
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 
+from megatron_bio.config.data import DataConfig
 from megatron_bio.config.errors import ConfigurationError
+from megatron_bio.config.parallel import ParallelConfig
+from megatron_bio.config.pretrain import PretrainConfig, differences_on_resume
 from megatron_bio.config.training import OptimizerConfig, TrainingConfig
+from megatron_bio.kernels import choice
 from megatron_bio.parallel.implementations.registry import BUILT_IN, foreign_lines, implementation
 from megatron_bio.training.announcement import kernel_lines
+from megatron_bio.training.assembly import chosen_kernels
 from tests.parallel.implementations.test_implementations import DTYPES, assert_equal, draw
 
 ROOT = Path(__file__).parents[3]
@@ -98,6 +104,35 @@ def test_a_run_says_what_is_not_torch() -> None:
     cuda = torch.device("cuda")
     assert "layer_norm" in next(kernel_lines("auto", frozenset(), cuda))
     assert "layer_norm" not in next(kernel_lines("auto", frozenset(), cuda, "apex"))
+
+
+def test_a_named_norm_replaces_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "open_library", lambda: (object(), ""))
+    cuda = torch.device("cuda")
+    assert chosen_kernels("cuda", cuda, "apex") == chosen_kernels("cuda", cuda) - {"layer_norm"}
+    assert "layer_norm" in chosen_kernels("cuda", cuda)
+
+
+def run_config(schedule: str = "1f1b", **training: str) -> PretrainConfig:
+    return PretrainConfig(
+        data=DataConfig(prefixes=["tokens"], tokenizer="vocabulary", sequence_length=128),
+        parallel=ParallelConfig(pipeline_parallel=2, pipeline_schedule=schedule),
+        training=TrainingConfig(output="run", train_steps=1, **training),
+    )
+
+
+@pytest.mark.parametrize("option", ["norm", "linear"])
+def test_a_backward_in_two_parts_is_refused_with_transformer_engine(option: str) -> None:
+    run_config(**{option: "transformer_engine"})
+    run_config("zero_bubble", **{option: f"{OWN}:{option}"})
+    with pytest.raises(ConfigurationError, match=r"pipeline_schedule zero_bubble runs .* Choose 1f1b or"):
+        run_config("zero_bubble", **{option: "transformer_engine"})
+
+
+def test_a_run_may_go_on_with_another_norm_but_not_in_another_precision() -> None:
+    before = asdict(run_config())
+    assert differences_on_resume(before, run_config(norm="apex")) == []
+    assert len(differences_on_resume(before, run_config(linear="transformer_engine"))) == 1
 
 
 def test_a_library_is_not_imported_before_it_is_chosen() -> None:
