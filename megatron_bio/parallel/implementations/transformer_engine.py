@@ -37,12 +37,14 @@ def obstacle(name: str, device: str) -> str:
     return "" if available else f"no FP8 on this device: {reason}"
 
 
+@torch.compiler.disable  # torch.compile would look through the caches below and make modules in its graph
 def norm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
     """Normalise the last dim of x [..., H]; weight and bias [H] have its dtype."""
     module = _norm(x.shape[-1], epsilon, x.dtype)
     return functional_call(module, {"weight": weight, "bias": bias}, (x,))
 
 
+@torch.compiler.disable
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Multiply in FP8: x [..., in], weight [out, in] -> [..., out] in the dtype of x; the bias is added in that."""
     import transformer_engine.pytorch as te

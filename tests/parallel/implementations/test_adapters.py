@@ -110,6 +110,24 @@ def test_sizes_that_fp8_does_not_take_are_named() -> None:
         transformer_engine.linear(x, torch.zeros(48, 32))
 
 
+def test_compiled_code_calls_the_same_module_and_makes_none() -> None:
+    x, weight, bias = torch.ones(16, 32), torch.arange(512.0).cos().view(16, 32), torch.ones(16)
+
+    @torch.compile(backend="eager")
+    def both(x: Tensor, epsilon: float) -> Tensor:
+        return transformer_engine.norm(transformer_engine.linear(x * 2, weight), bias, bias, epsilon)
+
+    with installed(fp8=False):
+        expected = torch.nn.functional.layer_norm(2 * x @ weight.T, (16,), bias, bias)
+        for _ in range(2):
+            torch.testing.assert_close(both(x, 1e-5), expected)
+        assert (
+            transformer_engine._linear.cache_info().misses
+            == transformer_engine._norm.cache_info().misses
+            == 1
+        )
+
+
 def test_weights_get_their_gradients_though_the_module_owns_others() -> None:
     weight = torch.zeros(16, 32, requires_grad=True)
     with installed():
