@@ -110,6 +110,7 @@ def test_sizes_that_fp8_does_not_take_are_named() -> None:
         transformer_engine.linear(x, torch.zeros(48, 32))
 
 
+@pytest.mark.filterwarnings("error:.*lru_cache")  # which torch.compile says when it looks through a cache
 def test_compiled_code_calls_the_same_module_and_makes_none() -> None:
     x, weight, bias = torch.ones(16, 32), torch.arange(512.0).cos().view(16, 32), torch.ones(16)
 
