@@ -12,6 +12,7 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 
@@ -36,7 +37,10 @@ LIBRARIES = MappingProxyType(
             "convert cannot check an export: pip install 'megatron-bio[hf]'",
         ),
         "megatron-core": ("one more oracle in the tests", "its tests are skipped; nothing else uses it"),
-        "transformer-engine": ("not used by this version", "nothing: this version has no FP8 layers"),
+        "transformer-engine": (
+            "training.norm and training.linear (FP8) may name it, see docs/implementations.md",
+            "no FP8: pip install --no-build-isolation 'megatron-bio[te]' where a CUDA device, nvcc and cuDNN are",
+        ),
         "tensorboard": (
             "pretrain draws its curves with it",
             "pretrain does not start: pip install tensorboard",
@@ -50,6 +54,7 @@ LIBRARIES = MappingProxyType(
 )
 """Package to what it means here if it is there, and if it is missing."""
 
+APEX_EXTENSIONS = ("amp_C", "fused_layer_norm_cuda")
 COMPILERS = ("gcc", "g++", "nvcc", "ninja")
 
 
@@ -72,6 +77,7 @@ def doctor(options: DoctorOptions) -> None:
         *_kernels(torch),
         *(_compiler(name) for name in COMPILERS),
         *(_library(name) for name in LIBRARIES),
+        _apex(),
         *_surroundings(),
     ]
     conclusion = _conclusion(torch)
@@ -234,6 +240,16 @@ def _library(name: str) -> Finding:
         return Finding(name, version(name) or "version not known", there)
     except PackageNotFoundError:
         return Finding(name, MISSING, missing)
+
+
+def _apex() -> Finding:
+    """NVIDIA's apex by its extensions: the package index has another project under its name."""
+    missing = [module for module in APEX_EXTENSIONS if find_spec(module) is None]
+    if not missing:
+        meaning = "training.norm and optimizer.implementation may name it, see docs/implementations.md"
+        return Finding("apex", "with its CUDA extensions", meaning)
+    meaning = "nothing else needs it; it is built from github.com/NVIDIA/apex with its CUDA extensions"
+    return Finding("apex", f"{MISSING}: {', '.join(missing)}", meaning)
 
 
 def _surroundings() -> list[Finding]:

@@ -59,7 +59,7 @@ def test_everything_that_helps_in_a_bug_report_is_there(capsys: pytest.CaptureFi
     expected = {
         "Python", "platform", "processor", "memory", "bf16 on the CPU", "torch", "CUDA devices", "several processes",
         "compiled parts", "CUDA kernels", "variable-length attention",
-        "gcc", "g++", "nvcc", "ninja", "transformers", "megatron-core", "transformer-engine", "tensorboard", "isal",
+        "gcc", "g++", "nvcc", "ninja", "transformers", "megatron-core", "transformer-engine", "apex", "tensorboard", "isal",
         "zstandard", "free disk here", "OMP_NUM_THREADS",
     }  # fmt: skip
     kernels = {f"kernel: {name}" for name in OPERATIONS}

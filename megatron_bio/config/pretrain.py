@@ -31,6 +31,7 @@ CHANGEABLE_ON_RESUME = {
         "compile",
         "kernels",
         "attention",
+        "norm",
         "deterministic",
         "profile_steps",
         "profile_all_ranks",
@@ -87,6 +88,15 @@ class PretrainConfig:
                 f"parallel.sequence_parallel splits data.sequence_length {length} over parallel.tensor_parallel {tp} "
                 f"ranks, which does not divide it; choose a length that it divides or set "
                 f"parallel.sequence_parallel to false."
+            )
+        if self.parallel.splits_backward and "transformer_engine" in (
+            self.training.norm,
+            self.training.linear,
+        ):
+            raise ConfigurationError(
+                f"parallel.pipeline_schedule {self.parallel.pipeline_schedule} runs the backward of inputs and of weights apart, "
+                f"and transformer_engine (training.norm, training.linear) frees what it kept after the first. Choose 1f1b or "
+                f"interleaved, or torch."
             )
         all_stages(self.model.num_layers, self.parallel)
 

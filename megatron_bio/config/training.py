@@ -16,8 +16,9 @@ class OptimizerConfig:
     name: Literal["adamw", "decoupled_adamw"] = "adamw"
     """adamw multiplies a weight by 1 - lr * weight_decay in a step; decoupled_adamw (Composer's DecoupledAdamW) by
     1 - lr / peak lr * weight_decay, so that its weight_decay is about the peak lr times smaller for the same decay."""
-    implementation: Literal["foreach", "fused"] = "foreach"
-    """How torch computes the step: foreach is one kernel per operation over all parameters, fused one kernel for all."""
+    implementation: str = "foreach"
+    """What computes the step. foreach and fused are torch's: one kernel per operation over all parameters, or one for all; apex is
+    its FusedAdam (experimental); MODULE:NAME is an own one (docs/implementations.md)."""
     lr: float = 1e-4
     """Peak learning rate."""
     min_lr: float = 0.0
@@ -183,6 +184,12 @@ class TrainingConfig:
     """How attention keeps the samples of a row apart. mask: whole rows are computed and a mask hides other samples;
     variable_length: only what is inside samples is computed, by torch's kernel for CUDA devices, in bf16 or fp16 and without
     attention dropout; auto: variable_length where it can run."""
+    norm: str = "torch"
+    """What computes layer norms. torch: as training.kernels says; apex and transformer_engine: the fused ones of these libraries
+    (experimental); MODULE:NAME: an own function (docs/implementations.md)."""
+    linear: str = "torch"
+    """What multiplies with the matrices of attention and MLP. torch: in training.precision; transformer_engine: in FP8 with
+    current scaling (experimental); MODULE:NAME: an own function (docs/implementations.md)."""
     deterministic: bool = False
     """Use only operations that give the same bits every time, and fail where there is none; slower on GPUs."""
     profile_steps: tuple[int, int] | None = None

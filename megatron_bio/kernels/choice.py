@@ -13,6 +13,8 @@ OPERATIONS = (
     "softmax_dropout",
 )
 """What has a CUDA kernel beside its reference."""
+NORMS = frozenset({"bias_dropout_add_norm", "layer_norm"})
+"""Those that hold a layer norm."""
 MEASURED_WINS: frozenset[str] = frozenset()
 """What `auto` takes on CUDA: the rows of the table in docs/kernels.md that win. Nothing has been measured yet."""
 

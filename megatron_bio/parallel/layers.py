@@ -7,6 +7,7 @@ Every layer takes plain sizes and a `TensorParallel`. `sequence_partial` names t
 covers its slice of the sequence only; `parallel.gradients` sums them over tp once per step.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -16,8 +17,8 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 
 from megatron_bio.kernels.layer_norm import layer_norm
-from megatron_bio.kernels.layer_norm import reference as layer_norm_reference
 from megatron_bio.parallel import collectives
+from megatron_bio.parallel.implementations import torch_native
 from megatron_bio.parallel.parameters import Initializer, constant, local, parameter
 
 COMPUTE_DTYPES = MappingProxyType({"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16})
@@ -35,6 +36,10 @@ class TensorParallel:
     """The operations of `kernels.choice` that run as CUDA kernels; the others run as plain torch."""
     sequences_per_row: int = 0
     """Sequences, padding as one of them, that variable-length attention has room for in a row; 0: attention takes a mask."""
+    norm: Callable[..., Tensor] = torch_native.norm
+    """What computes layer norms that no kernel does; see `implementations.registry`."""
+    linear: Callable[..., Tensor] = torch_native.linear
+    """What computes the products of the column- and row-parallel layers."""
 
     @property
     def splits_sequence(self) -> bool:
@@ -69,18 +74,19 @@ class ColumnParallelLinear(ParallelLayer):
         initializer: Initializer,
     ) -> None:
         super().__init__(tensor_parallel)
+        self.multiply = tensor_parallel.linear
         self.weight = parameter((out_features, in_features), tensor_parallel.mesh, 0, initializer)
         self.bias = parameter((out_features,), tensor_parallel.mesh, 0, constant(0.0))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return this rank's columns."""
         x = self._enter(x)
-        return F.linear(x, local(self.weight, x.dtype), local(self.bias, x.dtype))
+        return self.multiply(x, local(self.weight, x.dtype), local(self.bias, x.dtype))
 
     def product(self, x: Tensor) -> Tensor:
         """Return this rank's columns without the bias, for an operation that adds it."""
         x = self._enter(x)
-        return F.linear(x, local(self.weight, x.dtype))
+        return self.multiply(x, local(self.weight, x.dtype))
 
     def _enter(self, x: Tensor) -> Tensor:
         enter = collectives.gather if self.splits_sequence else collectives.copy
@@ -102,6 +108,7 @@ class RowParallelLinear(ParallelLayer):
         initializer: Initializer,
     ) -> None:
         super().__init__(tensor_parallel)
+        self.multiply = tensor_parallel.linear
         self.weight = parameter((out_features, in_features), tensor_parallel.mesh, 1, initializer)
         self.bias = parameter((out_features,), tensor_parallel.mesh, None, constant(0.0))
         self.sequence_partial = ("bias",) if self.splits_sequence else ()
@@ -110,7 +117,7 @@ class RowParallelLinear(ParallelLayer):
     def forward(self, x: Tensor) -> Tensor:
         """Return the whole product for this rank's positions."""
         leave = collectives.reduce_scatter if self.splits_sequence else collectives.reduce
-        product = leave(F.linear(x, local(self.weight, x.dtype)), self.group)
+        product = leave(self.multiply(x, local(self.weight, x.dtype)), self.group)
         return product if self.leaves_bias else product + local(self.bias, product.dtype)
 
 
@@ -140,7 +147,7 @@ class LayerNorm(ParallelLayer):
     def __init__(self, hidden_size: int, tensor_parallel: TensorParallel, epsilon: float) -> None:
         super().__init__(tensor_parallel)
         self.epsilon = epsilon
-        self.normalise = layer_norm if "layer_norm" in tensor_parallel.kernels else layer_norm_reference
+        self.normalise = layer_norm if "layer_norm" in tensor_parallel.kernels else tensor_parallel.norm
         self.weight = parameter((hidden_size,), tensor_parallel.mesh, None, constant(1.0))
         self.bias = parameter((hidden_size,), tensor_parallel.mesh, None, constant(0.0))
         self.sequence_partial = ("weight", "bias") if self.splits_sequence else ()

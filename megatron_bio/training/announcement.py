@@ -10,7 +10,7 @@ import yaml
 from megatron_bio.config.costs import parameter_count
 from megatron_bio.config.pretrain import PretrainConfig
 from megatron_bio.config.stages import describe_stages
-from megatron_bio.kernels.choice import OPERATIONS, obstacle
+from megatron_bio.kernels.choice import NORMS, OPERATIONS, obstacle
 from megatron_bio.parallel.mesh import MeshShape
 from megatron_bio.training.assembly import AttentionChoice
 
@@ -37,14 +37,15 @@ def layout_lines(config: PretrainConfig, shape: MeshShape, device: torch.device)
 
 
 def kernel_lines(
-    option: str, kernels: frozenset[str], device: torch.device, tensor_parallel: int
+    option: str, kernels: frozenset[str], device: torch.device, tensor_parallel: int, norm: str = "torch"
 ) -> Iterator[str]:
     """Say on a CUDA device which operations run as CUDA kernels, and of the others that they do not."""
     if device.type != "cuda":
         return
     # See models.embeddings.
     split = kernels & {"embedding_sum"} if tensor_parallel > 1 else frozenset()
-    others = ", ".join(sorted(set(OPERATIONS) - kernels))
+    elsewhere = NORMS if norm != "torch" else frozenset()
+    others = ", ".join(sorted(set(OPERATIONS) - kernels - elsewhere))
     if others:
         why = obstacle(device.type) or "docs/kernels.md says why"
         yield f"kernels {option}: without their CUDA kernels run {others} ({why})"

@@ -10,31 +10,36 @@ from megatron_bio.config.model import ModelConfig
 from megatron_bio.config.parallel import ParallelConfig
 from megatron_bio.config.pretrain import PretrainConfig
 from megatron_bio.config.stages import stages_of_rank
-from megatron_bio.kernels.choice import chosen
+from megatron_bio.kernels.choice import NORMS, chosen
 from megatron_bio.kernels.variable_length import obstacle_of_machine, obstacle_of_model
 from megatron_bio.models.parts import ModelParts, build_parts
 from megatron_bio.models.recompute import Recompute
 from megatron_bio.parallel.data_parallel import shard_data_parallel
+from megatron_bio.parallel.implementations.registry import implementation
 from megatron_bio.parallel.layers import COMPUTE_DTYPES, TensorParallel
 from megatron_bio.training.passes import Passes, PipelinePasses, WholePasses
 
 
-def chosen_kernels(option: str, device: torch.device, layout: ParallelConfig) -> frozenset[str]:
-    """Return the operations that run as CUDA kernels with `training.kernels: option`."""
+def chosen_kernels(
+    option: str, device: torch.device, layout: ParallelConfig, norm: str = "torch"
+) -> frozenset[str]:
+    """Return the operations that run as CUDA kernels with `training.kernels: option` and `training.norm: norm`."""
     try:
-        return fitting_kernels(chosen(option, device.type), layout)
+        return fitting_kernels(chosen(option, device.type), layout, norm)
     except ValueError as problem:
         raise ConfigurationError(
             f"training.kernels {option}: {problem}. megatron-bio doctor says more; auto and reference run without the kernels."
         ) from None
 
 
-def fitting_kernels(kernels: frozenset[str], layout: ParallelConfig) -> frozenset[str]:
-    """Return the operations of `kernels` that can run at a layout.
+def fitting_kernels(kernels: frozenset[str], layout: ParallelConfig, norm: str = "torch") -> frozenset[str]:
+    """Return the operations of `kernels` that can run at a layout. A named norm replaces those that hold one.
 
     A split backward takes up an operation's gradient again for the weights. torch 2.11 then knows only the sum of what its results
     got (pytorch issue 170277), which is wrong for bias_dropout_add_norm, the one with two results.
     """
+    if norm != "torch":
+        kernels -= NORMS
     return kernels - {"bias_dropout_add_norm"} if layout.splits_backward else kernels
 
 
@@ -70,6 +75,15 @@ def chosen_attention(config: PretrainConfig, device: torch.device) -> AttentionC
     return AttentionChoice(0 if problem else sequences, problem)
 
 
+def chosen_implementations(config: PretrainConfig) -> dict[str, str]:
+    """Return the options of `implementations.registry` and the names that a run gives them."""
+    return {
+        "training.norm": config.training.norm,
+        "training.linear": config.training.linear,
+        "optimizer.implementation": config.optimizer.implementation,
+    }
+
+
 def build_model_parts(
     model: ModelConfig,
     layout: ParallelConfig,
@@ -78,13 +92,21 @@ def build_model_parts(
     compute_dtype: torch.dtype,
     kernels: frozenset[str] = frozenset(),
     sequences_per_row: int = 0,
+    norm: str = "torch",
+    linear: str = "torch",
 ) -> ModelParts:
     """Build this rank's stages, split over tp, with values still to be set.
 
-    `kernels` as `chosen_kernels`, `sequences_per_row` as `chosen_attention` returns them.
+    `kernels` as `chosen_kernels`, `sequences_per_row` as `chosen_attention` returns them; `norm` and `linear` as in `training`.
     """
     tensor_parallel = TensorParallel(
-        mesh["tp"], layout.sequence_parallel, compute_dtype, kernels, sequences_per_row
+        mesh["tp"],
+        layout.sequence_parallel,
+        compute_dtype,
+        kernels,
+        sequences_per_row,
+        implementation("training.norm", norm, device.type),
+        implementation("training.linear", linear, device.type),
     )
     stages = stages_of_rank(model.num_layers, layout, mesh["pp"].get_local_rank())
     with device:

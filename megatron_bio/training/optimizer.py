@@ -4,11 +4,12 @@ import torch
 from torch import Tensor, nn
 
 from megatron_bio.config.training import OptimizerConfig
+from megatron_bio.parallel.implementations.registry import implementation
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
-def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
+def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
     """Build the optimizer of `config`; the 1-d parameters, biases and layer norms, are decayed only when it says so.
 
     A step with gradient g, learning rate r and decay w, k counting the steps made:
@@ -29,27 +30,20 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Ad
             "weight_decay": decay if config.decay_bias_and_norm else 0.0,
         },
     ]
-    fused = config.implementation == "fused"
-    optimizer = torch.optim.AdamW(
-        groups,
-        lr=config.lr,
-        betas=(config.beta1, config.beta2),
-        eps=config.epsilon,
-        foreach=not fused,
-        fused=fused,
-    )
+    adamw = implementation("optimizer.implementation", config.implementation, parameters[0].device.type)
+    optimizer = adamw(groups, lr=config.lr, betas=(config.beta1, config.beta2), eps=config.epsilon)
     for parameter in parameters:
         # Made now and not at the first step, so that a checkpoint can be loaded into them.
         moments = {
             name: torch.zeros_like(parameter, memory_format=torch.preserve_format) for name in _MOMENTS
         }
-        # The fused kernel reads the step on the device; foreach would wait for the device to read it.
-        step = torch.tensor(0.0, device=parameter.device if fused else "cpu")
+        # torch's fused kernel reads the step on the device; the others would wait for the device to read it.
+        step = torch.tensor(0.0, device=parameter.device if optimizer.defaults.get("fused") else "cpu")
         optimizer.state[parameter] = {"step": step, **moments}
     return optimizer
 
 
-def optimizer_tensors(model: nn.Module, optimizer: torch.optim.AdamW) -> dict[str, Tensor]:
+def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Return the moments as `NAME.exp_avg` and `NAME.exp_avg_sq`, split like their parameters."""
     return {
         f"{name}.{moment}": value
@@ -58,18 +52,18 @@ def optimizer_tensors(model: nn.Module, optimizer: torch.optim.AdamW) -> dict[st
     }
 
 
-def moments(optimizer: torch.optim.AdamW, parameter: nn.Parameter) -> dict[str, Tensor]:
+def moments(optimizer: torch.optim.Optimizer, parameter: nn.Parameter) -> dict[str, Tensor]:
     """Return the moments of one parameter by name."""
     return {name: optimizer.state[parameter][name] for name in _MOMENTS}
 
 
-def set_optimizer_step(optimizer: torch.optim.AdamW, step: int) -> None:
+def set_optimizer_step(optimizer: torch.optim.Optimizer, step: int) -> None:
     """Tell the optimizer how many steps its moments have seen."""
     for state in optimizer.state.values():
         state["step"].fill_(step)
 
 
-def set_learning_rate(optimizer: torch.optim.AdamW, value: float) -> None:
+def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
     """Set the learning rate of the next step."""
     for group in optimizer.param_groups:
         group["lr"] = value

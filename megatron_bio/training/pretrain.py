@@ -10,6 +10,7 @@ from megatron_bio.config.costs import parameter_shapes
 from megatron_bio.config.pretrain import PretrainConfig
 from megatron_bio.data.blend import BlendedDataset
 from megatron_bio.data.build import open_training_data
+from megatron_bio.parallel.implementations.registry import foreign_lines, implementation
 from megatron_bio.parallel.layers import COMPUTE_DTYPES
 from megatron_bio.parallel.parameters import initialize
 from megatron_bio.parallel.world import World, collective_timeout, open_world
@@ -23,6 +24,7 @@ from megatron_bio.training.announcement import (
 from megatron_bio.training.assembly import (
     build_model_parts,
     chosen_attention,
+    chosen_implementations,
     chosen_kernels,
     distribute,
 )
@@ -71,6 +73,8 @@ class Run:
 
     def __init__(self, config: PretrainConfig, world: World) -> None:
         require_wandb(config.training.wandb_project)
+        for option, name in chosen_implementations(config).items():
+            implementation(option, name, world.device.type)
         self.rows = RankRows(
             config.training.global_batch_size,
             config.training.micro_batch_size,
@@ -84,7 +88,7 @@ class Run:
         self.output = Path(config.training.output)
         layout = config.parallel
         dtype = COMPUTE_DTYPES[config.training.precision]
-        self.kernels = chosen_kernels(config.training.kernels, world.device, layout)
+        self.kernels = chosen_kernels(config.training.kernels, world.device, layout, config.training.norm)
         self.attention = chosen_attention(config, world.device)
         self.model = build_model_parts(
             config.model,
@@ -94,6 +98,8 @@ class Run:
             dtype,
             self.kernels,
             self.attention.sequences_per_row,
+            config.training.norm,
+            config.training.linear,
         )
         initialize(self.model, config.training.seed)
         if config.training.compile:
@@ -283,9 +289,11 @@ class Run:
     def _facts(self, end: int) -> Iterator[str]:
         """Give what a run says before its first step."""
         yield from layout_lines(self.config, self.world.shape, self.world.device)
+        training = self.config.training
         yield from kernel_lines(
-            self.config.training.kernels, self.kernels, self.world.device, self.world.shape.tp
+            training.kernels, self.kernels, self.world.device, self.world.shape.tp, training.norm
         )
+        yield from foreign_lines(chosen_implementations(self.config))
         yield attention_line(self.config, self.attention)
         yield self.utilisation.explanation
         yield from data_lines(self.data.report)

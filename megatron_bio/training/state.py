@@ -52,7 +52,7 @@ def model_tensors(model: ModelParts) -> dict[str, Tensor]:
     return {f"model.{name}": parameter.detach() for name, parameter in model.named_parameters()}
 
 
-def run_tensors(model: ModelParts, optimizer: torch.optim.AdamW) -> dict[str, Tensor]:
+def run_tensors(model: ModelParts, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Return every tensor of a run by its name in the checkpoint."""
     moments = optimizer_tensors(model, optimizer)
     return model_tensors(model) | {f"optimizer.{name}": moment for name, moment in moments.items()}
@@ -70,7 +70,7 @@ def restore(
     folder: Path,
     config: PretrainConfig,
     model: ModelParts,
-    optimizer: torch.optim.AdamW,
+    optimizer: torch.optim.Optimizer,
     loss_scale: LossScale,
     fingerprints: dict[str, str],
 ) -> Progress:
@@ -114,7 +114,7 @@ def restore(
     return Progress(**{f.name: counted[f.name] for f in fields(Progress)})
 
 
-def fill_second_copy(model: ModelParts, optimizer: torch.optim.AdamW) -> None:
+def fill_second_copy(model: ModelParts, optimizer: torch.optim.Optimizer) -> None:
     """Where one rank holds the word table twice, both under one name, only one of the two was loaded: copy it to the other."""
     table, copy = model.word_table, model.tied_copy
     if table is None or copy is None:
