@@ -160,7 +160,7 @@ def _own(name: str, look: Callable[[str], Findings]) -> tuple[AnyTask, dict[Part
     make, kinds = _OWN[kind]
     findings = look(folder)
     benchmarks = {part.benchmark for part in findings.parts}
-    return make(name), files_of(findings, benchmarks, kinds)
+    return make(name), files_of(findings, benchmarks, kinds, whole=True)
 
 
 def _is_whole(files: Mapping[PartName, Sequence[Path]]) -> bool:

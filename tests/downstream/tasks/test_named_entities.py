@@ -145,6 +145,16 @@ def test_two_sets_of_one_text(tmp_path: Path) -> None:
         task.read({"train": (first, other)})
 
 
+def test_one_set_in_two_schemes_is_refused(tmp_path: Path) -> None:
+    first, again = (written(tmp_path / name / "train.tsv", TRAIN) for name in ("IOB", "IOBES"))
+    with pytest.raises(
+        ConfigurationError, match=r"IOBES/train.tsv: expected other sentences than those of .*IOB/"
+    ):
+        NamedEntityTask("BC2GM").read({"train": (first, again)})
+    with pytest.raises(ConfigurationError, match="expected a file of each of two sets, found 3"):
+        NamedEntityTask("BC5CDR", together=True).read({"train": (first, again, first)})
+
+
 def test_types_that_training_lacks(tmp_path: Path) -> None:
     task = NamedEntityTask("x")
     parts = task.read(
