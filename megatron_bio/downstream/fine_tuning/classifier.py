@@ -11,14 +11,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedModel
+from transformers.models.auto import modeling_auto
 from transformers.utils import logging
 
 from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.downstream.fine_tuning.losses import Loss
 from megatron_bio.downstream.tasks.form import HeadKind, Settings
 
-DECODERS = ("gpt2", "gpt_neo", "gptj", "gpt_neox", "llama", "mistral", "qwen2")
-"""Types of models whose last piece has seen the whole row; of all others it is the first."""
+
+def reads_last(model_type: str) -> bool:
+    """Whether only the last piece of a row has seen all of it: models that transformers has as causal ones alone. BERT, which it
+    has as both, and all others are summed up by their first piece.
+    """
+    return (
+        model_type in modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+        and model_type not in modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    )
 
 
 class Classifier(nn.Module):
@@ -30,7 +38,7 @@ class Classifier(nn.Module):
         """`outputs`: logits for each piece, row or option."""
         super().__init__()
         self.backbone, self.kind, self.loss = backbone, kind, loss
-        self.reads_last = backbone.config.model_type in DECODERS
+        self.reads_last = reads_last(backbone.config.model_type)
         hidden = backbone.config.hidden_size
         inner = settings.head_size or hidden
         widths = [hidden, *[inner] * (settings.head_layers - 1), outputs]
