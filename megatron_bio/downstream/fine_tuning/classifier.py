@@ -16,6 +16,7 @@ from transformers.utils import logging
 
 from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.downstream.fine_tuning.losses import Loss
+from megatron_bio.downstream.model_identity import opening_weights
 from megatron_bio.downstream.tasks.form import HeadKind, Settings
 
 
@@ -106,7 +107,7 @@ class Classifier(nn.Module):
 def load_backbone(path: str, random_weights: bool) -> PreTrainedModel:
     """A model without its head; with `random_weights` as it was before pretraining, drawn from torch's generator.
 
-    Weights are float32 whatever the files hold. Raises ConfigurationError for files that lack weights of the model.
+    Weights are float32 whatever the files hold. Raises ConfigurationError for files that lack weights or cannot be read.
     """
     config = AutoConfig.from_pretrained(path)
     build: Any = AutoModel.from_config
@@ -116,7 +117,7 @@ def load_backbone(path: str, random_weights: bool) -> PreTrainedModel:
     if random_weights:
         model = model_class(config, **pooler).float()
     else:
-        with _quiet():
+        with _quiet(), opening_weights(path):
             model, found = model_class.from_pretrained(
                 path, dtype=torch.float32, output_loading_info=True, **pooler
             )

@@ -19,7 +19,7 @@ from megatron_bio.downstream.readers.entity_forms import OUTSIDE, EntitySet, Sen
 from megatron_bio.downstream.readers.iob import read_iob
 from megatron_bio.downstream.readers.pubtator import is_pubtator_line, read_pubtator_sentences
 from megatron_bio.downstream.scorers.counts import Scores
-from megatron_bio.downstream.scorers.named_entities import score_named_entities
+from megatron_bio.downstream.scorers.named_entities import BOUNDARY, score_named_entities
 from megatron_bio.downstream.tasks.collection import no_collection
 from megatron_bio.downstream.tasks.form import (
     LOSS_IGNORES,
@@ -175,10 +175,18 @@ class NamedEntityTask(Task[Sentence, RowWords, tuple[str, ...]]):
         gold = [sentence.tags for sentence in examples]
         for name, tags in ((GOLD, gold), (PREDICTIONS, predictions)):
             blocks = (
-                "".join(f"{word}\t{tag}\n" for word, tag in zip(sentence.words, given, strict=True))
+                "".join(
+                    f"{'- X -' if word == BOUNDARY else word}\t{tag}\n"
+                    for word, tag in zip(sentence.words, given, strict=True)
+                )
                 for sentence, given in zip(examples, tags, strict=True)
             )
             (folder / name).write_text("\n".join(blocks), encoding="utf-8")
+
+
+def _written(word: str) -> str:
+    """A word, but the one that would end a sentence with a space in it."""
+    return "- X -" if word == BOUNDARY else word
 
 
 def _read(file: DataFile) -> EntitySet:

@@ -111,8 +111,9 @@ def test_words_and_special_pieces_of_a_gpt(tiny_gpt: Path, tmp_path: Path) -> No
 
 def test_written_files_have_the_same_score(tmp_path: Path) -> None:
     task = NamedEntityTask("x")
-    examples = parts_of(task, tmp_path)["train"].examples
-    predicted = (("B-Disease", "O", "O", "O", "B-Disease"), ("O", "O"))
+    marked = f"{TRAIN}\nA\tB-Disease\n-X-\tI-Disease\n"
+    examples = parts_of(task, tmp_path, marked)["train"].examples
+    predicted = (("B-Disease", "O", "O", "O", "B-Disease"), ("O", "O"), ("B-Disease", "O"))
     task.write(examples, predicted, tmp_path)
     gold, predictions, output = (tmp_path / name for name in ("gold.tsv", "predictions.tsv", "score.json"))
     files = ["--gold", str(gold), "--predictions", str(predictions), "--output", str(output)]
