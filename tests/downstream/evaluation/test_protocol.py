@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.downstream.evaluation.overlap import with_earlier
@@ -38,6 +39,23 @@ def test_weights_that_were_not_kept_are_made(tiny_bert: Path, data: Path, tmp_pa
     after = evaluate(tiny_bert, data, tmp_path / "out", *flags, "--keep_models")
     assert len(list(tmp_path.glob("out/runs/*/*/model.safetensors"))) == 1
     assert before["tasks"]["entities:mine"]["summary"] == after["tasks"]["entities:mine"]["summary"]
+
+
+def test_weights_that_find_no_room_are_named(
+    tiny_bert: Path,
+    data: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(state: object, file: Path) -> None:
+        file.write_bytes(b"half")
+        raise SafetensorError("No space left on device (os error 28)")
+
+    monkeypatch.setattr("megatron_bio.downstream.fine_tuning.run.save_file", full)
+    flags = ("--tasks", "entities:mine", "--seeds", "1", "--keep_models", *fast(epochs=1))
+    assert "weights cannot be written: No space" in refusal(tiny_bert, data, tmp_path / "out", capfd, *flags)
+    assert not list(tmp_path.glob("out/runs/*/*/model.safetensors"))
 
 
 def test_each_run_says_with_what_it_was_made(
