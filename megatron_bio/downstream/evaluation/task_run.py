@@ -175,6 +175,7 @@ def require_parts(data: TaskData, options: EvaluateOptions) -> None:
             f"{name}: expected a training part and a development or test part, found {there}. "
             "`megatron-bio data check` shows which files are taken for what."
         )
+    _require_own_test(data)
     if DEVELOPMENT not in data.parts and len(list(all_settings(data.task.defaults, options))) > 1:
         flags = ", ".join(f"--{flag}" for flag in GRID.values() if len(getattr(options, flag)) > 1)
         raise ConfigurationError(
@@ -185,3 +186,14 @@ def require_parts(data: TaskData, options: EvaluateOptions) -> None:
         raise ConfigurationError(
             f"--train_on {options.train_on}: expected a test part of {name}, on which the runs are scored, found {there}."
         )
+
+
+def _require_own_test(data: TaskData) -> None:
+    """A copy of the test set under another name would decide the grid."""
+    test = {file.sha256: file.path for file in data.parts["test"].files} if "test" in data.parts else {}
+    for part, found in data.parts.items():
+        for file in found.files if part != "test" else ():
+            if file.sha256 in test:
+                raise ConfigurationError(
+                    f"{file.path}: expected {part} data of their own, found the content of {test[file.sha256]}, the test part."
+                )

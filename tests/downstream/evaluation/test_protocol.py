@@ -33,6 +33,15 @@ def test_training_on_development_data_needs_others_to_score(
     assert "expected a test part of entities:mine" in said
 
 
+def test_a_copy_of_the_test_set_decides_nothing(
+    tiny_bert: Path, data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (data / "mine" / "devel.tsv").write_bytes((data / "mine" / "test.tsv").read_bytes())
+    flags = ("--tasks", "entities:mine", *fast("1e-3", "1e-2", epochs=1))
+    said = refusal(tiny_bert, data, tmp_path / "out", capfd, *flags)
+    assert "devel.tsv: expected development data of their own, found the content of" in said
+
+
 def test_weights_that_were_not_kept_are_made(tiny_bert: Path, data: Path, tmp_path: Path) -> None:
     flags = ("--tasks", "entities:mine", "--seeds", "1", *fast(epochs=1))
     before = evaluate(tiny_bert, data, tmp_path / "out", *flags)
