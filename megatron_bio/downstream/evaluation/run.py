@@ -37,7 +37,7 @@ from megatron_bio.downstream.model_folder import hugging_face_folder
 from megatron_bio.downstream.model_identity import model_identity
 from megatron_bio.downstream.one_writer import one_writer
 from megatron_bio.downstream.tasks.form import PartName, UsedFile
-from megatron_bio.downstream.tasks.known import AnyTask, named_tasks
+from megatron_bio.downstream.tasks.known import ALL, AnyTask, named_tasks, passed_over
 from megatron_bio.downstream.whole_file import write_json
 
 RESULTS, MODEL = "results.json", "model"
@@ -53,6 +53,8 @@ def evaluate(options: EvaluateOptions) -> None:
     data = [_read(task, files, findings, options.data_dir) for task, files in _tasks(options, findings)]
     for entry in data:
         require_parts(entry, options)
+    if ALL in options.tasks and _rank() == 0 and (names := passed_over(findings)):
+        print(f"Passed over, with files for one part alone: {', '.join(names)}.", file=sys.stderr)
     for model, output in _models(options):
         with one_writer(output) if _rank() == 0 else nullcontext():
             _evaluate_model(options, model, output, data, findings)

@@ -7,7 +7,7 @@ import pytest
 from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.downstream.data_check.look import look_into
 from megatron_bio.downstream.tasks.form import PartName
-from megatron_bio.downstream.tasks.known import named_tasks
+from megatron_bio.downstream.tasks.known import named_tasks, passed_over
 
 WORDS = "Aspirin\tO\nlowers\tO\nfever\tB-Disease\n"
 
@@ -50,3 +50,9 @@ def test_every_file_of_ones_own_has_a_part(tmp_path: Path) -> None:
     written(tmp_path / "mine", "train.tsv", "devel.tsv", "held-out.tsv")
     with pytest.raises(ConfigurationError, match=r"held-out\.tsv: expected train, development or test"):
         taken(tmp_path, "entities:mine")
+
+
+def test_what_all_passes_over_is_known(tmp_path: Path) -> None:
+    written(tmp_path / "BC2GM", "train.tsv")
+    written(tmp_path / "NCBI-disease", "train.tsv", "devel.tsv")
+    assert passed_over(look_into(tmp_path)) == ["BC2GM"]
