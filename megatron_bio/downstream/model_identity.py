@@ -2,7 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+import pickle
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,21 +56,42 @@ def model_identity(folder: Path, tokenizer: Path | None = None) -> ModelIdentity
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         with torch.device("meta"):
             model = build(config)
-        vocabulary = len(AutoTokenizer.from_pretrained(place, local_files_only=True))
+        tokenizer_found: Any = AutoTokenizer.from_pretrained(place, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         raise ConfigurationError(
             f"{folder}: expected a model and a tokenizer ({place}) that transformers opens; found: "
             f"{str(error).splitlines()[0]}"
         ) from error
+    # Transformers 5 makes a tokenizer of special tokens alone where the files are missing.
+    if tokenizer_found.get_vocab().keys() <= set(tokenizer_found.all_special_tokens):
+        raise ConfigurationError(
+            f"{place}: expected the files of a tokenizer (tokenizer.json or vocab.txt and the like), found no token but special "
+            "ones. Put them beside the model, or give --tokenizer."
+        )
     return ModelIdentity(
         sha256=file_sha256(files[0]) if len(files) == 1 else listed_sha256(files),
         config_sha256=_config_sha256(folder / "config.json"),
         type=str(config.model_type),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         tokenizer_sha256=listed_sha256(place / name for name in _TOKENIZER_FILES if (place / name).is_file()),
-        vocabulary=vocabulary,
+        vocabulary=len(tokenizer_found),
         pretraining_step=_step(folder / _MARKER),
     )
+
+
+@contextmanager
+def opening_weights(folder: Path | str) -> Iterator[None]:
+    """Raise `ConfigurationError` for weights that transformers cannot read: cut off, or of another shape than the configuration."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        raise ConfigurationError(
+            f"{folder}: expected whole weights of the model that config.json describes, found: {said[0]} Download or export "
+            "the model again."
+        ) from error
 
 
 def file_sha256(path: Path) -> str:

@@ -27,10 +27,13 @@ PARTS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 )
 """Benchmark to the parts that fine-tuning and evaluation need; BioASQ's differ from year to year."""
 
+# BioASQ calls its training sets trainining7b.json and the like.
 ALSO_CALLED: Final[Mapping[str, str]] = MappingProxyType(
     {
-        **dict.fromkeys(("dev", "devel", "develop", "development", "valid", "validation"), "development"),
-        **dict.fromkeys(("train", "training", "trainset"), "train"),
+        **dict.fromkeys(
+            ("dev", "devel", "develop", "developset", "development", "valid", "validation"), "development"
+        ),
+        **dict.fromkeys(("train", "training", "trainining", "trainset"), "train"),
         **dict.fromkeys(("test", "testing", "testset"), "test"),
     }
 )
@@ -48,6 +51,8 @@ _BY_KIND: Final[Mapping[Kind, str]] = MappingProxyType(
 NAMES_LOOKED_AT = 3
 """The file's, its folder's and the one's above it, as GAD's folds need."""
 _COMPRESSED = (".gz", ".xz", ".zst")
+_SEAM = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z]{2})(?=[a-z])")
+"""Between the words of TrainingSet and of NCBItrainset."""
 _WORD = re.compile(r"[A-Za-z]+")
 
 
@@ -56,15 +61,17 @@ def benchmark_of(path: Path, kind: Kind) -> str:
 
     SQuAD's form is BioASQ's too, if a name says so.
     """
-    names = [_letters(name) for name in path.absolute().parts[-NAMES_LOOKED_AT:]]
-    if kind == "SQuAD" and any("bioasq" in name for name in names):
+    named = named_benchmark(path)
+    if kind == "SQuAD" and any("bioasq" in name for name in _names(path)):
         return "BioASQ"
-    if kind in _BY_KIND:
-        return _BY_KIND[kind]
-    for benchmark in sorted(PARTS, key=len, reverse=True):
-        if any(_letters(benchmark) in name for name in names):
-            return benchmark
-    return path.absolute().parent.name
+    return _BY_KIND.get(kind) or named or path.absolute().parent.name
+
+
+def named_benchmark(path: Path) -> str | None:
+    """The longest name of a benchmark in the file's name or its two folders'; None if there is none."""
+    names = _names(path)
+    longest_first = sorted(PARTS, key=len, reverse=True)
+    return next((one for one in longest_first if any(_letters(one) in name for name in names)), None)
 
 
 def part_of(path: Path) -> str:
@@ -73,7 +80,7 @@ def part_of(path: Path) -> str:
     while stem.endswith(_COMPRESSED):
         stem = stem.rpartition(".")[0]
     stem = stem.rpartition(".")[0] or stem
-    words = [word.casefold() for word in _WORD.findall(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", stem))]
+    words = [word.casefold() for word in _WORD.findall(_SEAM.sub(" ", stem))]
     parts = [word for word in words if word in ALSO_CALLED]
     return parts[0] if len(parts) == 1 else stem
 
@@ -82,6 +89,10 @@ def missing_parts(benchmark: str, found: set[str]) -> tuple[str, ...]:
     """The parts that a benchmark should have and that are not among those found, whichever of its names they bear."""
     there = {ALSO_CALLED.get(part, part) for part in found}
     return tuple(part for part in PARTS.get(benchmark, ()) if ALSO_CALLED.get(part, part) not in there)
+
+
+def _names(path: Path) -> list[str]:
+    return [_letters(name) for name in path.absolute().parts[-NAMES_LOOKED_AT:]]
 
 
 def _letters(name: str) -> str:

@@ -15,7 +15,12 @@ from megatron_bio.downstream.readers.label_bias import bias_of_classes, bias_of_
 from megatron_bio.downstream.readers.multiple_choice import read_medmcqa, read_medqa
 from megatron_bio.downstream.readers.pubmedqa import read_pubmedqa, read_pubmedqa_decisions
 from megatron_bio.downstream.readers.pubtator import read_pubtator_sentences
-from megatron_bio.downstream.readers.question_forms import BioASQQuestion, ChoiceQuestion, QuestionSet
+from megatron_bio.downstream.readers.question_forms import (
+    BioASQQuestion,
+    ChoiceQuestion,
+    QuestionSet,
+    SpanQuestion,
+)
 from megatron_bio.downstream.readers.relation_table import read_relation_table
 from megatron_bio.downstream.readers.squad import read_squad
 from megatron_bio.tokens.data_file import DataFile
@@ -75,7 +80,7 @@ def _relation_table(file: DataFile) -> Reading:
 
 def _squad(file: DataFile) -> Reading:
     questions = read_squad(file)
-    kinds = questions.counted(lambda question: "impossible" if question.impossible else "with an answer")
+    kinds = questions.counted(_answered)
     return Reading(
         counts={
             "texts": len({question.context for question in questions.questions}),
@@ -85,6 +90,12 @@ def _squad(file: DataFile) -> Reading:
         remarks=questions.remarks,
         label_bias=bias_of_classes(kinds, "questions"),
     )
+
+
+def _answered(question: SpanQuestion) -> str:
+    if question.answers:
+        return "with an answer"
+    return "impossible" if question.impossible else "without an answer"
 
 
 def _bioasq(file: DataFile) -> Reading:

@@ -12,6 +12,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast, set_seed
 
 from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.config.evaluate import EvaluateOptions
+from megatron_bio.downstream.evaluation.provenance import provenance
 from megatron_bio.downstream.evaluation.store import RESULT, WEIGHTS, finished
 from megatron_bio.downstream.evaluation.task_run import DEVELOPMENT, Job
 from megatron_bio.downstream.fine_tuning.classifier import Classifier, load_backbone
@@ -76,6 +77,7 @@ class RunMaker:
             "rows": len(encoded.features),
             "shortened": dict(encoded.shortened),
             "folder": f"{job.folder.parent.name}/{job.folder.name}",
+            "made": provenance(self.options.cpu),
         }
         if self.is_main:
             if self.options.keep_models:

@@ -36,3 +36,14 @@ def overlap(corpus: Path, files: Mapping[str, Sequence[UsedFile]]) -> dict[str, 
             for file in used
         ],
     }
+
+
+def with_earlier(found: dict[str, Any], earlier: Mapping[str, Any] | None) -> dict[str, Any]:
+    """With the files of other tasks that an earlier command compared with the same corpus."""
+    if not earlier or any(earlier.get(name) != found[name] for name in ("made_from", "dropped")):
+        return found
+    tasks = {file["task"] for file in found["files"]}
+    return {
+        **found,
+        "files": [*(file for file in earlier["files"] if file["task"] not in tasks), *found["files"]],
+    }

@@ -5,13 +5,10 @@ named_tasks → hugging_face_folder → evaluate_task (grid, seeds) → RunMaker
 
 import json
 import os
-import platform
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
-from datetime import date
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -24,7 +21,8 @@ from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.config.evaluate import EvaluateOptions
 from megatron_bio.downstream.data_check.findings import Findings
 from megatron_bio.downstream.data_check.look import look_into
-from megatron_bio.downstream.evaluation.overlap import overlap
+from megatron_bio.downstream.evaluation.overlap import overlap, with_earlier
+from megatron_bio.downstream.evaluation.provenance import provenance
 from megatron_bio.downstream.evaluation.table import table
 from megatron_bio.downstream.evaluation.task_run import (
     Job,
@@ -33,25 +31,33 @@ from megatron_bio.downstream.evaluation.task_run import (
     TaskData,
     evaluate_task,
     number_of_runs,
+    require_parts,
 )
 from megatron_bio.downstream.model_folder import hugging_face_folder
 from megatron_bio.downstream.model_identity import model_identity
+from megatron_bio.downstream.one_writer import one_writer
 from megatron_bio.downstream.tasks.form import PartName, UsedFile
-from megatron_bio.downstream.tasks.known import AnyTask, named_tasks
+from megatron_bio.downstream.tasks.known import ALL, AnyTask, named_tasks, passed_over
 from megatron_bio.downstream.whole_file import write_json
 
 RESULTS, MODEL = "results.json", "model"
 FORM, VERSION = "megatron-bio results", 1
-_LIBRARIES = ("torch", "transformers", "accelerate", "tokenizers")
 
 
 def evaluate(options: EvaluateOptions) -> None:
     """Make all runs that are not made yet, write results.json after each task, and print the table."""
     _require_libraries()
+    if options.corpus is not None:
+        overlap(options.corpus, {})  # a wrong folder is named before anything is trained
     findings = look_into(_folder(options.data_dir))
     data = [_read(task, files, findings, options.data_dir) for task, files in _tasks(options, findings)]
+    for entry in data:
+        require_parts(entry, options)
+    if ALL in options.tasks and _rank() == 0 and (names := passed_over(findings)):
+        print(f"Passed over, with files for one part alone: {', '.join(names)}.", file=sys.stderr)
     for model, output in _models(options):
-        _evaluate_model(options, model, output, data, findings)
+        with one_writer(output) if _rank() == 0 else nullcontext():
+            _evaluate_model(options, model, output, data, findings)
 
 
 def _evaluate_model(
@@ -67,7 +73,7 @@ def _evaluate_model(
             "random_weights": options.random_weights,
         }
         tokenizer = load_tokenizer(folder.tokenizer)
-        results = _results(output / RESULTS, identity)
+        results = _results(output / RESULTS, identity, options.cpu)
         jobs = Jobs(
             options=options,
             model=f"{identity['sha256']} {identity['config_sha256']} {identity['tokenizer_sha256']}",
@@ -88,14 +94,13 @@ def _evaluate_model(
 
 def _write(path: Path, results: dict[str, Any], options: EvaluateOptions, data: Sequence[TaskData]) -> None:
     if options.corpus is not None:
-        results["overlap"] = overlap(
-            options.corpus, {entry.task.name: _scored_files(entry) for entry in data}
-        )
+        found = overlap(options.corpus, {entry.task.name: _scored_files(entry) for entry in data})
+        results["overlap"] = with_earlier(found, results["overlap"])
     if _rank() == 0:
         write_json(path, results)
 
 
-def _results(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
+def _results(path: Path, identity: dict[str, Any], cpu: bool) -> dict[str, Any]:
     """What an earlier command found of other tasks of the same model, under the head of this one."""
     earlier: dict[str, Any] = {}
     if path.exists():
@@ -120,14 +125,7 @@ def _results(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
         "form": FORM,
         "version": VERSION,
         "model": identity,
-        "command": ["megatron-bio", *sys.argv[1:]],
-        "versions": {
-            "megatron_bio": megatron_bio.__version__,
-            "python": platform.python_version(),
-            **{library: version(library) for library in _LIBRARIES},
-        },
-        "device": _device(),
-        "date": date.today().isoformat(),
+        **provenance(cpu),
         "tasks": earlier.get("tasks", {}),
         "language_modelling": earlier.get("language_modelling"),
         "overlap": earlier.get("overlap"),
@@ -218,9 +216,3 @@ def _require_libraries() -> None:
 
 def _rank() -> int:
     return int(os.environ.get("RANK", "0"))
-
-
-def _device() -> str:
-    import torch
-
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"

@@ -1,7 +1,7 @@
 """One task on one model: its grid, its seeds, each run made once."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -9,7 +9,7 @@ from typing import Any, Final
 from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.config.evaluate import EvaluateOptions
 from megatron_bio.downstream.evaluation.grid import GRID, all_settings, first_settings, tried_values
-from megatron_bio.downstream.evaluation.store import RunIdentity, finished
+from megatron_bio.downstream.evaluation.store import WEIGHTS, RunIdentity, finished
 from megatron_bio.downstream.evaluation.summary import summary
 from megatron_bio.downstream.tasks.form import Examples, PartName, Settings, Task, measure_of
 
@@ -106,7 +106,6 @@ class Jobs:
 def evaluate_task(data: TaskData, jobs: Jobs, make: Maker) -> dict[str, Any]:
     """The grid with the first seed, then the best settings with all seeds: the task's entry in results.json."""
     options, task = jobs.options, data.task
-    _require_parts(data)
     points = list(all_settings(task.defaults, options))
     grid: list[dict[str, Any]] = []
     chosen = points[0]
@@ -121,7 +120,7 @@ def evaluate_task(data: TaskData, jobs: Jobs, make: Maker) -> dict[str, Any]:
     if options.train_on == "train+development" and DEVELOPMENT in data.parts:
         trained_on = (TRAIN, DEVELOPMENT)
     last = [jobs.job(data, chosen, seed, trained_on) for seed in options.seeds]
-    runs = [_made(job, make) for job in last]
+    runs = [_made(job, make, with_weights=options.keep_models) for job in last]
     return {
         "kind": task.kind,
         "main_measure": list(task.main_measure),
@@ -153,8 +152,10 @@ def _grid_score(job: Job, make: Maker) -> float:
     return measure_of(scores, job.data.task.main_measure)
 
 
-def _made(job: Job, make: Maker) -> dict[str, Any]:
-    return finished(job.folder) or make(job)
+def _made(job: Job, make: Maker, *, with_weights: bool = False) -> dict[str, Any]:
+    found = finished(job.folder)
+    lacks_weights = with_weights and not (job.folder / WEIGHTS).is_file()
+    return make(job) if found is None or lacks_weights else found
 
 
 def _part(name: str, found: Examples[Any]) -> dict[str, Any]:
@@ -166,11 +167,33 @@ def _part(name: str, found: Examples[Any]) -> dict[str, Any]:
     }
 
 
-def _require_parts(data: TaskData) -> None:
-    missing = {TRAIN, DEVELOPMENT} - set(data.parts)
-    if TRAIN in missing or (missing and "test" not in data.parts):
-        there: Sequence[str] = list(data.parts) or ["nothing"]
+def require_parts(data: TaskData, options: EvaluateOptions) -> None:
+    """Raises ConfigurationError if a part is missing that the options need, before anything is trained."""
+    name, there = data.task.name, ", ".join(data.parts) or "nothing"
+    if TRAIN not in data.parts or len(data.parts) < 2:
         raise ConfigurationError(
-            f"{data.task.name}: expected a training part and a development or test part, found {', '.join(there)}. "
+            f"{name}: expected a training part and a development or test part, found {there}. "
             "`megatron-bio data check` shows which files are taken for what."
         )
+    _require_own_test(data)
+    if DEVELOPMENT not in data.parts and len(list(all_settings(data.task.defaults, options))) > 1:
+        flags = ", ".join(f"--{flag}" for flag in GRID.values() if len(getattr(options, flag)) > 1)
+        raise ConfigurationError(
+            f"{flags}: expected one value for {name}, found several, and no development part that could decide. Give one value, "
+            "or make a development part of the training data."
+        )
+    if options.train_on != TRAIN and "test" not in data.parts:
+        raise ConfigurationError(
+            f"--train_on {options.train_on}: expected a test part of {name}, on which the runs are scored, found {there}."
+        )
+
+
+def _require_own_test(data: TaskData) -> None:
+    """A copy of the test set under another name would decide the grid."""
+    test = {file.sha256: file.path for file in data.parts["test"].files} if "test" in data.parts else {}
+    for part, found in data.parts.items():
+        for file in found.files if part != "test" else ():
+            if file.sha256 in test:
+                raise ConfigurationError(
+                    f"{file.path}: expected {part} data of their own, found the content of {test[file.sha256]}, the test part."
+                )

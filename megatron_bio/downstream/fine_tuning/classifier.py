@@ -11,14 +11,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedModel
+from transformers.models.auto import modeling_auto
 from transformers.utils import logging
 
 from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.downstream.fine_tuning.losses import Loss
+from megatron_bio.downstream.model_identity import opening_weights
 from megatron_bio.downstream.tasks.form import HeadKind, Settings
 
-DECODERS = ("gpt2", "gpt_neo", "gptj", "gpt_neox", "llama", "mistral", "qwen2")
-"""Types of models whose last piece has seen the whole row; of all others it is the first."""
+
+def reads_last(model_type: str) -> bool:
+    """Whether only the last piece of a row has seen all of it: models that transformers has as causal ones alone. BERT, which it
+    has as both, and all others are summed up by their first piece.
+    """
+    return (
+        model_type in modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+        and model_type not in modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    )
 
 
 class Classifier(nn.Module):
@@ -32,7 +41,7 @@ class Classifier(nn.Module):
         self.backbone, self.kind, self.loss = backbone, kind, loss
         # The blocks that accelerate shards one by one; without names it would gather the whole model at once.
         self._no_split_modules = backbone._no_split_modules
-        self.reads_last = backbone.config.model_type in DECODERS
+        self.reads_last = reads_last(backbone.config.model_type)
         hidden = backbone.config.hidden_size
         inner = settings.head_size or hidden
         widths = [hidden, *[inner] * (settings.head_layers - 1), outputs]
@@ -100,7 +109,7 @@ class Classifier(nn.Module):
 def load_backbone(path: str, random_weights: bool) -> PreTrainedModel:
     """A model without its head; with `random_weights` as it was before pretraining, drawn from torch's generator.
 
-    Weights are float32 whatever the files hold. Raises ConfigurationError for files that lack weights of the model.
+    Weights are float32 whatever the files hold. Raises ConfigurationError for files that lack weights or cannot be read.
     """
     config = AutoConfig.from_pretrained(path)
     build: Any = AutoModel.from_config
@@ -110,7 +119,7 @@ def load_backbone(path: str, random_weights: bool) -> PreTrainedModel:
     if random_weights:
         model = model_class(config, **pooler).float()
     else:
-        with _quiet():
+        with _quiet(), opening_weights(path):
             model, found = model_class.from_pretrained(
                 path, dtype=torch.float32, output_loading_info=True, **pooler
             )

@@ -2,13 +2,15 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch.utils.data import Sampler
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainingArguments, set_seed
@@ -76,9 +78,22 @@ class FineTuned:
         return self.trainer.outputs(features)
 
     def save(self, file: Path) -> None:
-        """Write the weights, model and head."""
+        """Write the weights, model and head, whole or not at all. Raises ConfigurationError where the disk refuses."""
         state = {name: value.contiguous().cpu() for name, value in self.model.state_dict().items()}
-        save_file(state, file)
+        temporary = file.with_name(f".{file.name}.tmp")
+        with _writing_weights(file.parent):
+            save_file(state, temporary)
+            temporary.replace(file)
+
+
+@contextmanager
+def _writing_weights(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except SafetensorError as error:
+        raise ConfigurationError(
+            f"{folder}: weights cannot be written: {error}. Free space there."
+        ) from error
 
 
 def fine_tune(
@@ -111,7 +126,8 @@ def fine_tune(
             else [],
         )
         trainer.remove_callback(PrinterCallback)
-        trained = trainer.train()
+        with _writing_weights(Path(folder)):
+            trained = trainer.train()
     return FineTuned(
         model=model,
         trainer=trainer,

@@ -17,6 +17,7 @@ from megatron_bio.config.errors import ConfigurationError, UserError
 from megatron_bio.config.evaluate_lm import LanguageModelKind
 from megatron_bio.convert.hugging_face.reference import quiet
 from megatron_bio.downstream.language_modelling.rows import Row, TokenizedDocument
+from megatron_bio.downstream.model_identity import opening_weights
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _LOSSES_AT_ONCE = 1024
@@ -113,13 +114,16 @@ def load_language_model(
             config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
             chosen = kind or _kind_of(config, folder)
             reader = transformers.AutoTokenizer.from_pretrained(tokenizer, local_files_only=True)
-            loaded, about = _class_of(chosen).from_pretrained(
-                folder,
-                local_files_only=True,
-                output_loading_info=True,
-                dtype=_DTYPES[precision],
-                **_attention(config),
-            )
+            with opening_weights(folder):
+                loaded, about = _class_of(chosen).from_pretrained(
+                    folder,
+                    local_files_only=True,
+                    output_loading_info=True,
+                    dtype=_DTYPES[precision],
+                    **_attention(config),
+                )
+    except ConfigurationError:
+        raise
     except (OSError, ValueError, KeyError) as error:
         raise ConfigurationError(
             f"{folder}: expected a language model that transformers opens; found: {str(error).splitlines()[0]}"

@@ -31,6 +31,7 @@ from megatron_bio.downstream.language_modelling.rows import RowMaker
 from megatron_bio.downstream.language_modelling.unfinished import Group, Unfinished
 from megatron_bio.downstream.model_folder import hugging_face_folder
 from megatron_bio.downstream.model_identity import ModelIdentity, file_sha256, listed_sha256, model_identity
+from megatron_bio.downstream.one_writer import one_writer
 from megatron_bio.tokens.pending_files import PendingFile, publish_in_order
 
 RESULTS, DOCUMENTS, UNFINISHED = "results.json", "documents.jsonl", "language_modelling.unfinished"
@@ -41,6 +42,11 @@ def evaluate_lm(options: EvaluateLmOptions) -> None:
 
     Killed at any moment, the same command goes on behind the last group of documents that it finished.
     """
+    with one_writer(options.output):
+        _evaluate(options)
+
+
+def _evaluate(options: EvaluateLmOptions) -> None:
     _require_own_results(options.output / RESULTS)
     files = data_files(options.data)
     data = _data(options, files)

@@ -16,6 +16,7 @@ from megatron_bio.tokens.data_file import DataFile, shown
 
 RELATIONS = "relation between identifiers"
 REPEATED = "same mention at the same place twice"
+DOCUMENT_AGAIN = "document that was there before, as one of NCBI-disease's training set is"
 OVERLAPPING = "inside or across a longer entity"
 ACROSS_SENTENCES = "goes over the end of a sentence"
 INSIDE_A_WORD = "begins or ends inside a word"
@@ -44,7 +45,8 @@ def read_pubtator(
 ) -> tuple[tuple[Document, ...], Counter[str]]:
     """Documents with all entities as they are in the file, and what of its lines is not in them, by reason.
 
-    Raises DamagedFileError with the line for an annotation without a text before it, offsets that do not give the mention,
+    Of a PMID that comes twice with the same texts the annotations are put together. Raises DamagedFileError with the line for one
+    with other texts, an annotation without a text before it, offsets that do not give the mention,
     a type that is not among `types`, and any other line.
     """
     opened: dict[str, _Open] = {}
@@ -53,8 +55,11 @@ def read_pubtator(
         text = _TEXT_LINE.fullmatch(line)
         if text is not None:
             texts = opened.setdefault(text[1], _Open()).texts
-            if text[2] in texts:
-                raise file.damaged(f"line {number}", f"each PMID once, found a second {text[1]}|{text[2]}|")
+            if texts.get(text[2], text[3]) != text[3]:
+                raise file.damaged(
+                    f"line {number}", f"each PMID once, found another text for {text[1]}|{text[2]}|"
+                )
+            left_out[DOCUMENT_AGAIN] += text[2] == "t" and "t" in texts
             texts[text[2]] = text[3]
             continue
         columns = line.split("\t")
@@ -77,7 +82,7 @@ def read_pubtator(
         )
         for pmid, document in opened.items()
     )
-    return documents, left_out
+    return documents, +left_out
 
 
 def read_pubtator_sentences(file: DataFile, types: Collection[str] | None = None) -> EntitySet:

@@ -24,6 +24,11 @@ def in_words(task: TaskResult) -> str:
     """Our protocol for a row of a table."""
     settings = task.protocol["settings"]
     chosen = f", grid of {len(task.grid)} on development" if task.grid else ""
+    first, imbalance = settings.get("first_task"), settings.get("imbalance", "none")
+    chosen += f", first task {first}" if first else ""
+    chosen += f", imbalance {imbalance}" if imbalance != "none" else ""
+    patience = task.protocol.get("early_stopping")
+    chosen += f", early stopping {patience}" if patience else ""
     return (
         f"trained on {task.protocol['train_on']}, {settings.get('epochs')} epochs, lr {settings.get('learning_rate')}, "
         f"batch {settings.get('batch_size')}, {len(task.protocol['seeds'])} seeds{chosen}"
@@ -46,6 +51,8 @@ def difference(row: Published, tasks: Sequence[TaskResult]) -> str:
             unknown.append(word)
         elif ours != [_shown(row.protocol[name])]:
             differ.append(f"{word} {_shown(row.protocol[name])}, here {' and '.join(ours)}")
+    if not row.protocol:
+        return " ".join(filter(None, ("Its protocol is not published; ours may differ in all.", row.remark)))
     found = [
         f"Differs from ours: {'; '.join(differ)}." if differ else "Nothing that was published differs.",
         f"Not published: {', '.join(unknown)}." if unknown else "",

@@ -15,7 +15,7 @@ Entity = tuple[int, int, str]
 """First token, one past the last token, type."""
 
 _PREFIXES = frozenset("BIOES")
-_BOUNDARY = "-X-"
+BOUNDARY = "-X-"
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def read_sentences(file: InputFile) -> list[list[Token]]:
     sentences: list[list[Token]] = [[]]
     for number, line in file.lines():
         columns = line.split("\t") if "\t" in line else line.split()
-        if not line.strip() or columns[0] == _BOUNDARY:
+        if not line.strip() or columns[0] == BOUNDARY:
             sentences.append([])
             continue
         if len(columns) < 2:

@@ -225,7 +225,10 @@ def _questions(file: DataFile, kind: QuestionKind, left_out: Counter[str]) -> It
         for span in read_squad(file).questions:
             by_id[_NUMBER_OF_SNIPPET.sub("", span.id)].append(span)
         for name, spans in by_id.items():
-            yield _of_spans(name, spans, kind, batch, left_out)
+            if any(span.answers for span in spans):
+                yield _of_spans(name, spans, kind, batch, left_out)
+            else:
+                left_out[NO_EXACT_ANSWER] += 1
         return
     for question in read_bioasq(file).questions:
         if question.type == kind and not question.answers:

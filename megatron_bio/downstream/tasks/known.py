@@ -149,6 +149,11 @@ def named_tasks(
     return result
 
 
+def passed_over(findings: Findings) -> list[str]:
+    """What `all` leaves out although a part of it is there: tasks without a training part or without one to score."""
+    return [name for name in KNOWN if (files := KNOWN[name].files(findings)) and not _is_whole(files)]
+
+
 def _known(name: str, findings: Findings) -> tuple[AnyTask, dict[PartName, tuple[Path, ...]]]:
     return KNOWN[name].make(name), KNOWN[name].files(findings)
 
@@ -160,7 +165,7 @@ def _own(name: str, look: Callable[[str], Findings]) -> tuple[AnyTask, dict[Part
     make, kinds = _OWN[kind]
     findings = look(folder)
     benchmarks = {part.benchmark for part in findings.parts}
-    return make(name), files_of(findings, benchmarks, kinds)
+    return make(name), files_of(findings, benchmarks, kinds, whole=True)
 
 
 def _is_whole(files: Mapping[PartName, Sequence[Path]]) -> bool:

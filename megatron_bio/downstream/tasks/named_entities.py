@@ -19,7 +19,7 @@ from megatron_bio.downstream.readers.entity_forms import OUTSIDE, EntitySet, Sen
 from megatron_bio.downstream.readers.iob import read_iob
 from megatron_bio.downstream.readers.pubtator import is_pubtator_line, read_pubtator_sentences
 from megatron_bio.downstream.scorers.counts import Scores
-from megatron_bio.downstream.scorers.named_entities import score_named_entities
+from megatron_bio.downstream.scorers.named_entities import BOUNDARY, score_named_entities
 from megatron_bio.downstream.tasks.collection import no_collection
 from megatron_bio.downstream.tasks.form import (
     LOSS_IGNORES,
@@ -88,6 +88,8 @@ class NamedEntityTask(Task[Sentence, RowWords, tuple[str, ...]]):
         sentences = tuple(sentence for each in found for sentence in each.sentences)
         if self.together and len(found) > 1:
             sentences = _merged(opened, [each.sentences for each in found], left_out)
+        else:
+            _require_different(opened, [each.sentences for each in found])
         return Examples(
             examples=sentences,
             files=tuple(UsedFile(path=file.path, sha256=file.sha256) for file in opened),
@@ -173,10 +175,18 @@ class NamedEntityTask(Task[Sentence, RowWords, tuple[str, ...]]):
         gold = [sentence.tags for sentence in examples]
         for name, tags in ((GOLD, gold), (PREDICTIONS, predictions)):
             blocks = (
-                "".join(f"{word}\t{tag}\n" for word, tag in zip(sentence.words, given, strict=True))
+                "".join(
+                    f"{'- X -' if word == BOUNDARY else word}\t{tag}\n"
+                    for word, tag in zip(sentence.words, given, strict=True)
+                )
                 for sentence, given in zip(examples, tags, strict=True)
             )
             (folder / name).write_text("\n".join(blocks), encoding="utf-8")
+
+
+def _written(word: str) -> str:
+    """A word, but the one that would end a sentence with a space in it."""
+    return "- X -" if word == BOUNDARY else word
 
 
 def _read(file: DataFile) -> EntitySet:
@@ -249,10 +259,27 @@ class _RowMaker:
         return row, firsts
 
 
+def _require_different(files: Sequence[DataFile], sets: Sequence[tuple[Sentence, ...]]) -> None:
+    """Data sets are passed on in several schemes of tags, whose folders lie beside one another."""
+    earlier: dict[tuple[str, ...], Path] = {}
+    for file, sentences in zip(files, sets, strict=True):
+        again = [earlier[sentence.words] for sentence in sentences if sentence.words in earlier]
+        if 2 * len(again) > len(sentences):
+            raise ConfigurationError(
+                f"{file.path}: expected other sentences than those of {again[0]}, found {len(again):,} of its "
+                f"{len(sentences):,} again. Keep one form of the data set, or name its folder, as entities:FOLDER."
+            )
+        earlier.update((sentence.words, file.path) for sentence in sentences)
+
+
 def _merged(
     files: Sequence[DataFile], sets: Sequence[tuple[Sentence, ...]], left_out: Counter[str]
 ) -> tuple[Sentence, ...]:
-    """The sentences with the entities of all sets; of two that overlap the first set's is kept."""
+    """The sentences with the entities of both sets; of two that overlap the first set's is kept."""
+    if len(files) > 2:
+        raise ConfigurationError(
+            f"{files[2].path}: expected a file of each of two sets, found {len(files)}. Keep one form of the data sets."
+        )
     for file, other in zip(files[1:], sets[1:], strict=True):
         if [each.words for each in other] != [each.words for each in sets[0]]:
             raise ConfigurationError(

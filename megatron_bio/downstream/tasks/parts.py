@@ -54,7 +54,10 @@ def with_development(
 def without_overlap(
     parts: dict[PartName, Examples[Example]], key: Callable[[Example], str]
 ) -> dict[PartName, Examples[Example]]:
-    """Leave out, and count, training examples of the other parts, and development examples of the test part."""
+    """Leave out, and count, training examples of the other parts, and development examples of the test part.
+
+    Raises ConfigurationError for a part of which nothing is left: it is another one under a second name.
+    """
     result = dict(parts)
     later: set[str] = set()
     for part in ("test", "development", "train"):
@@ -62,6 +65,12 @@ def without_overlap(
             continue
         examples = parts[part].examples
         kept = tuple(example for example in examples if key(example) not in later)
+        if examples and not kept:
+            files = ", ".join(str(file.path) for file in parts[part].files)
+            raise ConfigurationError(
+                f"{files}: expected a {part} part with examples of its own, found all {len(examples):,} in a later part too. "
+                "Take it out of the folder, or give the right file this name."
+            )
         left_out = Counter(parts[part].left_out)
         left_out[IN_ANOTHER_PART] += len(examples) - len(kept)
         result[part] = replace(parts[part], examples=kept, left_out=+left_out)

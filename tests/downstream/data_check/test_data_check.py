@@ -155,6 +155,9 @@ def test_a_known_file_is_told_by_its_content(tmp_path: Path, monkeypatch: pytest
         ("data/NCBI_disease/devel.tsv.gz", "NCBI-disease", "devel"),
         ("BC5CDR-disease/train_dev.tsv", "BC5CDR-disease", "train_dev"),
         ("CDR/BC5CDR_TrainingSet.PubTator.txt", "BC5CDR", "training"),
+        ("BC5CDR/trainining7b.json", "BC5CDR", "trainining"),
+        ("NCBI_disease/NCBItrainset_corpus.txt", "NCBI-disease", "trainset"),
+        ("NCBI_disease/NCBIdevelopset_corpus.txt", "NCBI-disease", "developset"),
         ("mine/words.iob", "mine", "words"),
     ],
 )

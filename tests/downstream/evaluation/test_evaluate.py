@@ -12,58 +12,10 @@ import pytest
 from megatron_bio.cli import main
 from megatron_bio.downstream.evaluation import make_run
 from tests.convert.tiny_runs import random_model, save_run, tiny_config, wordpiece_folder
+from tests.downstream.evaluation.commands import evaluate, fast, refusal
 
 pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
-
-SENTENCES = [
-    "Aspirin\tO\nlowers\tO\nfever\tB-Disease\n",
-    "Chronic\tB-Disease\ninflammation\tI-Disease\nin\tO\nmice\tO\n",
-    "No\tO\nheadache\tB-Disease\nwas\tO\nfound\tO\n",
-    "Metformin\tO\nin\tO\nhuman\tO\nplatelets\tO\n",
-]
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    folder = tmp_path / "data"
-    for benchmark in ("NCBI-disease", "mine"):
-        (folder / benchmark).mkdir(parents=True)
-        for part, times in (("train", 6), ("devel", 2), ("test", 1)):
-            (folder / benchmark / f"{part}.tsv").write_text("\n".join(SENTENCES * times), encoding="utf-8")
-    return folder
-
-
-def evaluate(model: Path, data: Path, output: Path, *flags: str) -> dict[str, Any]:
-    words = [
-        "evaluate",
-        "--data_dir",
-        data,
-        "--output",
-        output,
-        "--model",
-        model,
-        "--batch_sizes",
-        8,
-        "--cpu",
-        *flags,
-    ]
-    assert main([str(word) for word in words]) == 0
-    return json.loads((output / "results.json").read_text())
-
-
-def fast(*rates: str, epochs: int = 8) -> tuple[str, ...]:
-    """Settings that learn four sentences by heart in a second."""
-    return (
-        "--epochs",
-        str(epochs),
-        "--head_layers",
-        "1",
-        "--head_dropout",
-        "0.1",
-        "--learning_rates",
-        *(rates or ("1e-2",)),
-    )
 
 
 def test_it_learns_and_says_how(
@@ -286,12 +238,6 @@ def test_two_ranks_learn_what_one_learns(tiny_bert: Path, data: Path, tmp_path: 
     assert len(curves[0]) == len(curves[1])
     assert curves[1][-1]["loss"] == pytest.approx(curves[0][-1]["loss"], abs=0.2)
     assert two["tasks"]["NCBI-disease"]["summary"]["test"]["overall/f1"]["mean"] > 80
-
-
-def refusal(model: Path, data: Path, output: Path, capfd: pytest.CaptureFixture[str], *flags: str) -> str:
-    words = ["evaluate", "--data_dir", data, "--output", output, "--model", model, "--cpu", *flags]
-    assert main([str(word) for word in words]) != 0
-    return capfd.readouterr().err
 
 
 def test_rows_longer_than_the_models_positions_are_refused_before_training(

@@ -115,6 +115,8 @@ def test_development_data_decide_the_threshold_of_the_test_part_alone(
 ) -> None:
     for name in ("train.json", "dev.json", "test.json"):
         squad(tmp_path / "data" / "mine" / name, unanswerable=True)
+    with (tmp_path / "data" / "mine" / "test.json").open("a") as file:
+        file.write("\n")  # or it would be refused as a copy
     assert evaluate(tiny_bert, tmp_path, "--tasks", "squad2:mine") == 0
     (run,) = results(tmp_path)["squad2:mine"]["runs"]
     development, test = (run["parts"][part]["scores"] for part in ("development", "test"))

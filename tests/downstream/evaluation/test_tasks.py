@@ -21,7 +21,7 @@ def lines(path: Path, questions: list[dict[str, Any]]) -> None:
 
 
 def medqa(folder: Path) -> None:
-    for part, count in (("train", 24), ("dev", 6), ("test", 6)):
+    for part, count in (("train", 24), ("dev", 6), ("test", 9)):
         options = [
             ["mice", "fever", "aspirin"],
             ["aspirin", "headache"],

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 pytest.importorskip("transformers")
 
 from megatron_bio.config.errors import ConfigurationError
-from megatron_bio.downstream.fine_tuning.classifier import Classifier, load_backbone
+from megatron_bio.downstream.fine_tuning.classifier import Classifier, load_backbone, reads_last
 from megatron_bio.downstream.fine_tuning.collation import Collator
 from megatron_bio.downstream.fine_tuning.losses import cross_entropy
 from megatron_bio.downstream.fine_tuning.outputs import SortedRows, outputs_of
@@ -60,8 +60,12 @@ def test_spans_never_point_at_padding(folder: Path) -> None:
 
 
 def test_a_decoder_reads_the_last_piece_and_an_encoder_the_first(tiny_bert: Path, tiny_gpt: Path) -> None:
-    for folder, reads_last in ((tiny_bert, False), (tiny_gpt, True)):
-        assert classifier(folder, "sequence").reads_last is reads_last
+    for folder, last in ((tiny_bert, False), (tiny_gpt, True)):
+        assert classifier(folder, "sequence").reads_last is last
+    for name in ("llama", "qwen3", "gemma2", "opt", "bloom", "biogpt", "gpt_neox"):
+        assert reads_last(name)
+    for name in ("megatron-bert", "roberta", "electra", "modernbert", "deberta-v2", "t5"):
+        assert not reads_last(name)
 
 
 def test_random_weights_are_of_the_same_shape_and_others(tiny_bert: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from megatron_bio.downstream.readers.pubtator import (
     ACROSS_SENTENCES,
+    DOCUMENT_AGAIN,
     INSIDE_A_WORD,
     OVERLAPPING,
     RELATIONS,
@@ -114,3 +115,10 @@ def test_a_bad_line_is_named(written: WrittenFile, line: str, message: str) -> N
 def test_crlf_does_not_move_offsets(written: WrittenFile) -> None:
     text = document(annotation("Lithium", "Chemical", start=TEXT.rindex("Lithium")))
     assert read_pubtator(written(text.replace("\n", "\r\n"))) == read_pubtator(written(text))
+
+
+def test_a_document_that_is_there_again_counts_once(written: WrittenFile) -> None:
+    once = document(annotation("Lithium", "Chemical"))
+    found = read_pubtator_sentences(written(once + once))
+    assert found.sentences == read_pubtator_sentences(written(once)).sentences
+    assert found.left_out == {DOCUMENT_AGAIN: 1, REPEATED: 1}

@@ -38,6 +38,23 @@ def test_other_epochs_than_published_are_said(tmp_path: Path) -> None:
     assert "Differs from ours: epochs 30, here 5;" in text
 
 
+def test_what_else_was_done_stands_in_the_row(tmp_path: Path) -> None:
+    content = results()
+    protocol = content["tasks"]["NCBI-disease"]["protocol"]
+    protocol["early_stopping"] = 3
+    protocol["settings"] |= {"first_task": "BC2GM", "imbalance": "dice"}
+    text, _ = report(tmp_path / "out", written(tmp_path / "a", content))
+    assert "grid of 2 on development, first task BC2GM, imbalance dice, early stopping 3 |" in text
+
+
+def test_a_protocol_that_is_not_published_does_not_pass_for_ours(tmp_path: Path) -> None:
+    content = results()
+    content["tasks"] = {"BC2GM": content["tasks"]["NCBI-disease"]}
+    text, _ = report(tmp_path / "out", written(tmp_path / "a", content))
+    assert "PubMedBERT" in text and "Its protocol is not published; ours may differ in all." in text
+    assert "Nothing that was published differs" not in text
+
+
 def test_development_scores_have_no_published_ones_beside_them(tmp_path: Path) -> None:
     content = results()
     summary = content["tasks"]["NCBI-disease"]["summary"]

@@ -11,6 +11,7 @@ from megatron_bio.config.errors import ConfigurationError
 
 pytest.importorskip("transformers")
 
+from megatron_bio.downstream.readers.bioasq import NO_EXACT_ANSWER
 from megatron_bio.downstream.tasks.bioasq_factoid import BioASQFactoidTask
 from megatron_bio.downstream.tasks.bioasq_list import BioASQListTask
 from megatron_bio.downstream.tasks.bioasq_snippets import (
@@ -266,3 +267,16 @@ def test_real_questions_with_the_vocabulary_of_bert() -> None:
     scores = FACTOID.score(examples, FACTOID.predictions(examples, encoded, outputs, ()))
     assert len(scores["by_batch"]) == 5
     assert scores["factoid"]["lenient_accuracy"] == pytest.approx(100 * 113 / 161)
+
+
+def test_questions_of_squads_form_without_an_answer_are_not_scored(tmp_path: Path) -> None:
+    asked = golden(tmp_path, "5B1", question("a", "factoid", [["aspirin"]], "Aspirin lowers fever."))
+    unanswered = {"id": "c_001", "question": "Q"}
+    paragraphs = [{"context": "Aspirin is a drug.", "qas": [unanswered]}]
+    given = snippet_file(tmp_path, ("b_001", "Metformin lowers it.", "Metformin"))
+    content = json.loads(given.read_text(encoding="utf-8"))
+    content["data"].append({"paragraphs": paragraphs})
+    given.write_text(json.dumps(content), encoding="utf-8")
+    test = FACTOID.read({"train": (asked,), "test": (given,)})["test"]
+    assert [example.id for example in test.examples] == ["b"]
+    assert test.left_out == {NO_EXACT_ANSWER: 1}

@@ -189,6 +189,12 @@ def test_damaged_abstracts_are_named(tmp_path: Path) -> None:
         PubMedQATask().read({"train": (file, file)})
 
 
+def test_a_part_under_two_names_is_refused(tmp_path: Path) -> None:
+    file = written(tmp_path / "dev.json", abstracts(1, 2, 3, 4))
+    with pytest.raises(ConfigurationError, match=r"dev\.json: expected a development part .*found all 4"):
+        PubMedQATask().read({"development": (file,), "test": (file,)})
+
+
 def test_golden_files_by_year(tmp_path: Path) -> None:
     golden(tmp_path / "5B1_golden.json", *(asked(f"a{number}") for number in range(20)), asked("both"))
     golden(tmp_path / "5B2_golden.json", asked("a1"), asked("summary", None, "summary"), asked("open", None))

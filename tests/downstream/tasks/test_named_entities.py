@@ -111,8 +111,9 @@ def test_words_and_special_pieces_of_a_gpt(tiny_gpt: Path, tmp_path: Path) -> No
 
 def test_written_files_have_the_same_score(tmp_path: Path) -> None:
     task = NamedEntityTask("x")
-    examples = parts_of(task, tmp_path)["train"].examples
-    predicted = (("B-Disease", "O", "O", "O", "B-Disease"), ("O", "O"))
+    marked = f"{TRAIN}\nA\tB-Disease\n-X-\tI-Disease\n"
+    examples = parts_of(task, tmp_path, marked)["train"].examples
+    predicted = (("B-Disease", "O", "O", "O", "B-Disease"), ("O", "O"), ("B-Disease", "O"))
     task.write(examples, predicted, tmp_path)
     gold, predictions, output = (tmp_path / name for name in ("gold.tsv", "predictions.tsv", "score.json"))
     files = ["--gold", str(gold), "--predictions", str(predictions), "--output", str(output)]
@@ -143,6 +144,16 @@ def test_two_sets_of_one_text(tmp_path: Path) -> None:
     other.write_text("Other\tO\n", encoding="utf-8")
     with pytest.raises(ConfigurationError, match=r"b/train.tsv: expected the sentences of .*a/train.tsv"):
         task.read({"train": (first, other)})
+
+
+def test_one_set_in_two_schemes_is_refused(tmp_path: Path) -> None:
+    first, again = (written(tmp_path / name / "train.tsv", TRAIN) for name in ("IOB", "IOBES"))
+    with pytest.raises(
+        ConfigurationError, match=r"IOBES/train.tsv: expected other sentences than those of .*IOB/"
+    ):
+        NamedEntityTask("BC2GM").read({"train": (first, again)})
+    with pytest.raises(ConfigurationError, match="expected a file of each of two sets, found 3"):
+        NamedEntityTask("BC5CDR", together=True).read({"train": (first, again, first)})
 
 
 def test_types_that_training_lacks(tmp_path: Path) -> None:
