@@ -54,7 +54,7 @@ def benches() -> list[Bench]:
             lambda logits: losses(logits, in_place=True),
             3,
             5,
-            liger,
+            liger=liger,
         )
         for shape in ((80 * 32, 30592), (1024 * 16, 28928))
     ]

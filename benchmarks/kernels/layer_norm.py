@@ -37,7 +37,7 @@ def benches() -> list[Bench]:
             lambda *t: layer_norm(*t, EPSILON),
             2,
             5,
-            liger,
+            liger=liger,
         )
         for hidden in (1024, 2048, 2560)
     ]

@@ -12,13 +12,18 @@ out=${1:-${OUT:-runs/kernels}}
 export PYTHONPATH=$PWD
 mkdir -p "$out"
 failed=0
+end=470
 
 say() { printf '\n== %s (%s s)\n' "$1" "$SECONDS"; }
 
-limited() { # seconds, command: cut off what takes too long, remember what fails, and go on
-    timeout "$@" && return
+limited() { # seconds, command: cut off what takes too long or goes beyond the end, remember what fails, and go on
+    local seconds=$1 left=$((end - SECONDS)) status
+    shift
+    if [ $left -le 0 ]; then echo "NOT RUN: the time is over"; return 124; fi
+    seconds=$((seconds < left ? seconds : left))
+    timeout "$seconds" "$@" && return
     status=$?
-    if [ $status = 124 ]; then echo "CUT OFF after $1 s"; else echo "FAILED with $status"; failed=1; fi
+    if [ $status = 124 ]; then echo "CUT OFF after $seconds s"; else echo "FAILED with $status"; failed=1; fi
     return $status
 }
 
@@ -37,15 +42,19 @@ else
 fi
 
 say "self-check against float64"
-limited 90 "$python" -m megatron_bio.kernels --cases 40
-
-for operation in layer_norm bias_gelu bias_dropout_add bias_dropout_add_norm softmax_dropout cross_entropy rows_at embedding_sum; do
-    say "$operation"
-    limited 40 "$python" "benchmarks/kernels/$operation.py" --table "$out/operations.csv"
-done
+limited 60 "$python" -m megatron_bio.kernels --cases 40
 
 say "whole steps"
-limited 240 "$python" benchmarks/kernels/steps.py --table "$out/steps.csv"
+limited 220 "$python" benchmarks/kernels/steps.py --table "$out/steps.csv"
+
+operations=(layer_norm bias_gelu bias_dropout_add bias_dropout_add_norm softmax_dropout cross_entropy rows_at embedding_sum)
+for number in "${!operations[@]}"; do
+    operation=${operations[$number]}
+    say "$operation"
+    # What is left is for all that are left.
+    share=$(((end - SECONDS) / (${#operations[@]} - number)))
+    limited $((share > 1 ? share : 1)) "$python" "benchmarks/kernels/$operation.py" --table "$out/operations.csv"
+done
 
 say "end"
 exit $failed
