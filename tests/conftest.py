@@ -1,10 +1,17 @@
 """Fixtures of all tests, and how they are dealt to the processes of pytest-xdist."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from tests.distributed.pool import Pool
+
+
+def pytest_configure() -> None:
+    """Take Ctrl-C, also where a shell started the tests in the background: processes inherit that it is ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
