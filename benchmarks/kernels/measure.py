@@ -105,21 +105,17 @@ def _results(of_call: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return (of_call,) if isinstance(of_call, Tensor) else of_call
 
 
-def _rows(bench: Bench, device: torch.device, copy: float) -> Iterator[tuple[object, ...]]:
+def _rows(bench: Bench, device: torch.device, copy: float, *, compiled: bool) -> Iterator[tuple[object, ...]]:
     shape = bench.shape
     if device.type == "cpu":
         shape = (*(min(size, 8) for size in shape[:-1]), min(shape[-1], 1024))
     inputs = bench.inputs(device, shape)
     gradients = [torch.ones_like(result) for result in _results(bench.reference(*inputs))]
-    candidates = {"torch": bench.reference}
-    if device.type == "cuda":
-        candidates["torch.compile"] = torch.compile(bench.reference, dynamic=False)
-        if not obstacle(device.type):
-            candidates |= {"kernel": bench.kernel, **bench.other_kernels}
-    if problem := _obstacle_of_liger(bench, inputs):
-        print(f"liger, {bench.operation}: NOT RUN ({problem})")
-    elif callable(bench.liger):
-        candidates["liger"] = bench.liger
+    candidates = (
+        {"torch.compile": torch.compile(bench.reference, dynamic=False)}
+        if compiled
+        else _plain_candidates(bench, inputs)
+    )
     elements = torch.Size(shape).numel()
     for name, function in candidates.items():
         calls = {
@@ -133,6 +129,27 @@ def _rows(bench: Bench, device: torch.device, copy: float) -> Iterator[tuple[obj
             yield *words, round(milliseconds * 1e3, 1), round(rate / 1e9, 1), round(rate / copy, 3)
 
 
+def _plain_candidates(
+    bench: Bench, inputs: Sequence[Tensor]
+) -> dict[str, Callable[..., Tensor | tuple[Tensor, ...]]]:
+    """Return what takes part without being compiled first."""
+    candidates = {"torch": bench.reference}
+    if not obstacle(inputs[0].device.type):
+        candidates |= {"kernel": bench.kernel, **bench.other_kernels}
+    if problem := _obstacle_of_liger(bench, inputs):
+        print(f"liger, {bench.operation}: NOT RUN ({problem})")
+    elif callable(bench.liger):
+        candidates["liger"] = bench.liger
+    return candidates
+
+
+def append_row(table: Path, columns: Sequence[str], row: Sequence[object]) -> None:
+    """Append a row to a CSV file, below the names of the columns if there is none yet."""
+    new = not table.exists()
+    with table.open("a", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([columns, row] if new else [row])
+
+
 def main(benches: Sequence[Bench]) -> None:
     """Run the benches on the best device here, print a table and append it to `--table`."""
     parser = argparse.ArgumentParser()
@@ -141,15 +158,18 @@ def main(benches: Sequence[Bench]) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     copy = copy_bandwidth(device)
     print(f"{device}: a copy moves {copy / 1e9:,.0f} GB/s")
-    rows = [
-        row for bench in benches[: None if device.type == "cuda" else 1] for row in _rows(bench, device, copy)
-    ]
+    on_cuda = device.type == "cuda"
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerows([COLUMNS, *rows])
+    writer.writerow(COLUMNS)
+    # Compiling comes last and every row is written at once: who is cut off has measured the kernels.
+    for compiled in (False, True) if on_cuda else (False,):
+        for bench in benches if on_cuda else benches[:1]:
+            for row in _rows(bench, device, copy, compiled=compiled):
+                writer.writerow(row)
+                sys.stdout.flush()
+                if options.table and on_cuda:
+                    append_row(options.table, COLUMNS, row)
     if problem := obstacle(device.type):
         print(f"kernel: NOT RUN ({problem})")
-    if device.type == "cpu":
+    if not on_cuda:
         print("torch.compile: NOT RUN (no CUDA device); the times above are of small shapes and mean nothing")
-    elif options.table:
-        with options.table.open("a", newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerows(rows)

@@ -28,9 +28,11 @@ limited() { # seconds, command: cut off what takes too long or goes beyond the e
 }
 
 say "machine"
-nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>/dev/null || echo "no NVIDIA driver"
-"$python" -c 'import torch; print("torch", torch.__version__, "CUDA", torch.version.cuda, "available", torch.cuda.is_available())'
-git log -1 --format='commit %h' 2>/dev/null || echo "commit not known"
+{
+    nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>/dev/null || echo "no NVIDIA driver"
+    "$python" -c 'import torch; print("torch", torch.__version__, "CUDA", torch.version.cuda, "available", torch.cuda.is_available())'
+    git log -1 --format='commit %h' 2>/dev/null || echo "commit not known"
+} | tee "$out/machine.txt"
 
 say "build"
 library=megatron_bio/kernels/_cuda.so

@@ -9,7 +9,6 @@ model runs through on the reference, and the rest is reported as not run.
 """
 
 import argparse
-import csv
 import itertools
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import torch
+from measure import append_row
 from sample_lengths import packed_rows
 from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
@@ -265,8 +265,7 @@ def _measure_all(mesh: DeviceMesh, device: torch.device, table: Path | None) -> 
             torch.cuda.empty_cache()
         print(",".join(map(str, row)), flush=True)
         if table and device.type == "cuda":
-            with table.open("a", newline="", encoding="utf-8") as file:
-                csv.writer(file, lineterminator="\n").writerow(row)
+            append_row(table, COLUMNS, row)
 
 
 if __name__ == "__main__":
