@@ -42,8 +42,10 @@ def build_utilisation(
         predictions = masked_budget(config.data.masked_lm_probability, length)
     pairs = length**2
     if variable_length:
-        # A row of gpt is one sequence; bert's samples are of any length, and not knowing them must not raise the number.
-        pairs = length * (length + 1) // 2 if config.model.architecture == "gpt" else 0
+        # A whole row of gpt is one sequence. Samples, and documents where they are kept apart, are of any length, and not
+        # knowing them must not raise the number.
+        whole = config.model.architecture == "gpt" and not config.data.reset_at_document_end
+        pairs = length * (length + 1) // 2 if whole else 0
     row = training_flops_per_row(config.model, length, predictions, pairs)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "a CPU"
     peak = config.training.peak_tflops

@@ -141,10 +141,16 @@ def test_utilisation_is_the_executed_operations_of_real_tokens_over_the_peak() -
     assert "P = 128, A = 16384" in build_utilisation(gpt, torch.device("cpu"), 4).explanation
 
 
-@pytest.mark.parametrize(("architecture", "pairs"), [("bert", 0), ("gpt", 128 * 129 // 2)])
-def test_what_variable_length_attention_may_skip_is_not_counted(architecture: str, pairs: int) -> None:
+@pytest.mark.parametrize(
+    ("architecture", "resets", "pairs"),
+    [("bert", False, 0), ("gpt", False, 128 * 129 // 2), ("gpt", True, 0)],
+)
+def test_what_variable_length_attention_may_skip_is_not_counted(
+    architecture: str, resets: bool, pairs: int
+) -> None:
     config = bert(peak_tflops=2.0)
-    config = replace(config, model=replace(config.model, architecture=architecture))
+    data = replace(config.data, reset_at_document_end=resets)
+    config = replace(config, model=replace(config.model, architecture=architecture), data=data)
     whole, short = (
         build_utilisation(config, torch.device("cpu"), 1, variable_length=variable_length)
         for variable_length in (False, True)
