@@ -39,7 +39,12 @@ class Library:
 
         As in C: tensors are contiguous and become pointers, None the null pointer, int int64, float float32, a dtype its number.
         """
-        first = next(argument for argument in arguments if isinstance(argument, Tensor))
+        tensors = [argument for argument in arguments if isinstance(argument, Tensor)]
+        first, devices = tensors[0], {tensor.device for tensor in tensors}
+        if len(devices) > 1:
+            raise KernelError(
+                f"{operation} was given tensors on {', '.join(sorted(map(str, devices)))}; it wants one device"
+            )
         converted = [_as_c(argument) for argument in arguments]
         function = getattr(self._functions, _PREFIX + operation)
         if first.is_cuda:
@@ -49,7 +54,7 @@ class Library:
         else:
             error = function(*converted, ctypes.c_void_p(None))
         if error:
-            shapes = [tuple(argument.shape) for argument in arguments if isinstance(argument, Tensor)]
+            shapes = [tuple(tensor.shape) for tensor in tensors]
             raise KernelError(f"{operation} did not start: CUDA error {error}, tensors {shapes}")
 
 

@@ -138,3 +138,9 @@ def test_tensors_of_two_dtypes_are_refused(emulated: Library, dtype: torch.dtype
     x, bias = torch.ones(2, 8), torch.ones(8, dtype=dtype)
     with pytest.raises(KernelError, match=f"given torch.float32 on cpu and {dtype} on cpu"):
         bias_gelu.launch_forward(emulated, x, bias, True)
+
+
+def test_tensors_of_two_devices_are_refused(emulated: Library) -> None:
+    x, keys = torch.ones(2, 8), torch.ones(2, dtype=torch.int64, device="meta")
+    with pytest.raises(KernelError, match="layer_norm_forward was given tensors on cpu, meta; it wants one"):
+        emulated.launch("layer_norm_forward", x, keys)
