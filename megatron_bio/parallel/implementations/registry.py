@@ -47,7 +47,8 @@ def implementation(option: str, name: str, device: str) -> Callable[..., Any]:
     """Return what `option: name` runs on `device` (cpu or cuda); `ConfigurationError` with the remedy if it cannot."""
     where = BUILT_IN[option].get(name, name)
     module_name, _, attribute = where.partition(":")
-    if not module_name or not attribute:
+    # A dot in front would be relative to a package that nobody named.
+    if not module_name or module_name.startswith(".") or not attribute:
         raise _refused(option, name, "there is nothing of this name")
     try:
         module = importlib.import_module(module_name)

@@ -52,6 +52,7 @@ def test_the_defaults_are_torch() -> None:
         ("training.norm", f"{OWN}:nrom", f"{OWN} has no function nrom"),
         ("training.norm", f"{OWN}:refused", "it is for nobody"),
         ("training.norm", ":norm", "there is nothing of this name"),
+        ("training.norm", ".own:norm", "there is nothing of this name"),
     ],
 )
 def test_what_cannot_run_is_one_error(option: str, name: str, expected: str) -> None:
