@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from megatron_bio.kernels.choice import OPERATIONS
 from megatron_bio.kernels.library import Library
 
 ROOT = Path(__file__).parents[2]
@@ -70,18 +71,9 @@ def test_nvcc_compiles_without_a_warning_and_the_library_opens(tmp_path: Path) -
     assert all(row[4] == 0 for row in COMPILATION["resource_table"](said))
     library = Library(tmp_path / "kernels.so")
     functions = ctypes.CDLL(str(library.path))
-    for name in (
-        "layer_norm",
-        "bias_gelu",
-        "bias_dropout_add",
-        "bias_dropout_add_norm",
-        "softmax_dropout",
-        "rows_at",
-        "embedding_sum",
-    ):
-        assert getattr(functions, f"megatron_bio_{name}_forward") and getattr(
-            functions, f"megatron_bio_{name}_backward"
-        )
+    for name in OPERATIONS:
+        parts = ("statistics", "gradient") if name == "cross_entropy" else ("forward", "backward")
+        assert all(getattr(functions, f"megatron_bio_{name}_{part}") for part in parts)
 
 
 def build(tmp_path: Path, **tools: str) -> subprocess.CompletedProcess[str]:
