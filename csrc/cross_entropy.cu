@@ -1,6 +1,7 @@
 // Cross entropy over a slice of the vocabulary: what the ranks exchange in one pass over the logits, and the gradient in their place.
 //
-// Columns from `real` on are padding of the table: they take no part in the sums, and their gradient is 0.
+// Columns from `real` on are padding of the table: they take no part in the sums, and their gradient is 0 but
+// where a target names one, which no batch does.
 #include "row.cuh"
 
 constexpr int THREADS = 256;

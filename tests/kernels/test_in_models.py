@@ -1,5 +1,6 @@
 """Whole models on the kernels of the emulated device, against the same models on torch's operations."""
 
+import importlib
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -9,16 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from megatron_bio.config.model import ModelConfig
-from megatron_bio.kernels import (
-    bias_dropout_add,
-    bias_dropout_add_norm,
-    bias_gelu,
-    cross_entropy,
-    embedding_sum,
-    layer_norm,
-    rows_at,
-    softmax_dropout,
-)
 from megatron_bio.kernels.choice import OPERATIONS
 from megatron_bio.kernels.dropout import sample_keys
 from megatron_bio.kernels.library import Library
@@ -36,16 +27,7 @@ MODELS = {
     "post": ModelConfig(vocab_size=VOCABULARY, norm_order="post", activation="megatron", **SIZES),
     "gpt": ModelConfig(vocab_size=VOCABULARY, architecture="gpt", **SIZES),
 }
-MODULES = (
-    bias_dropout_add,
-    bias_dropout_add_norm,
-    bias_gelu,
-    cross_entropy,
-    embedding_sum,
-    layer_norm,
-    rows_at,
-    softmax_dropout,
-)
+MODULES = [importlib.import_module(f"megatron_bio.kernels.{operation}") for operation in OPERATIONS]
 
 
 @pytest.fixture
