@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from megatron_bio.data.bert_samples import BertCounts, BertSamples
 from megatron_bio.data.sources import TokenSource
 
-FORMAT = 2
+FORMAT = 3
 """Raise it whenever other samples come out of the same input."""
 MANIFEST = "manifest.json"
 LOCK = ".lock"

@@ -1,10 +1,10 @@
 """Samples into rows: documents are cut at sentence bounds so that rows become full and few documents are cut.
 
-`_Packer` defines what `csrc/pack_rows.cpp` does faster, array for array. It reads the documents once, from `STRIPS` places of
-the corpus in turn, and keeps `POOL` of them waiting; each has a cursor, and the texts from there to one of the next sentence
-bounds are the samples that it could give. Into the room that a row still has goes the sample of least cost: the tokens that
-would stay empty, plus a charge for cutting a document. Equal costs go to the longer sample, then to the document that waits
-longest. A row is finished when nothing fits or to leave the room empty costs no more.
+`_Packer` defines what `csrc/pack_rows.cpp` does faster, array for array. It reads the documents once, in a random order, and
+keeps `POOL` of them waiting; each has a cursor, and the texts from there to one of the next sentence bounds are the samples that
+it could give. Into the room that a row still has goes the sample of least cost: the tokens that would stay empty, plus a charge
+for cutting a document. Equal costs go to the longer sample, then to the document that waits longest. A row is finished when
+nothing fits or to leave the room empty costs no more.
 
 Legend of shapes: N samples, R rows, S sentences, D documents.
 """
@@ -19,13 +19,11 @@ from numpy.typing import NDArray
 
 from megatron_bio import native
 from megatron_bio.data.bert_samples import BertCounts, BertSamples, longest_text
+from megatron_bio.data.order import Permutation
 from megatron_bio.data.randomness import Purpose, uniform
 
 POOL = 64
 """Documents that wait."""
-STRIPS = 64
-"""Neighbours in a corpus are often of one journal or subject; a row of such neighbours teaches less than one of strangers
-(docs/decisions/0009)."""
 OLDEST_EVERY = 16
 """Of so many rows one starts with the document that waits longest, so that none waits for ever."""
 SPLIT_AGAIN_COST = 12
@@ -75,14 +73,12 @@ def pack_rows(
         short_sequence_probability=short_sequence_probability,
         seed=seed,
     )
-    return _pack(sequence_lengths, document_indices, documents[_in_turn(len(documents))], rules)
+    return _pack(sequence_lengths, document_indices, _in_random_order(documents, seed), rules)
 
 
-def _in_turn(documents: int) -> NDArray[np.int64]:
-    """The numbers below `documents`, one from each of `STRIPS` equal strips in turn: a pass over all strips at once."""
-    length = math.ceil(documents / STRIPS)
-    numbers = np.arange(length * STRIPS).reshape(STRIPS, length).T.ravel()
-    return numbers[numbers < documents]
+def _in_random_order(documents: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Neighbours in a corpus are often of one journal or subject; a batch of rows is to be a sample of the corpus."""
+    return documents[Permutation(len(documents), seed, epoch=0, purpose=Purpose.DOCUMENT_ORDER).all()]
 
 
 def one_sample_per_row(
