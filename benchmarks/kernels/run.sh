@@ -58,5 +58,8 @@ for number in "${!operations[@]}"; do
     limited $((share > 1 ? share : 1)) "$python" "benchmarks/kernels/$operation.py" --table "$out/operations.csv"
 done
 
+say "rows for benchmarks/results.csv"
+"$python" benchmarks/kernels/record.py "$out" "$SECONDS" || failed=1
+
 say "end"
 exit $failed

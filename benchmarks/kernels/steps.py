@@ -31,6 +31,7 @@ from megatron_bio.kernels.choice import chosen, obstacle
 from megatron_bio.kernels.dropout import sample_keys
 from megatron_bio.kernels.variable_length import obstacle_of_machine, obstacle_of_model
 from megatron_bio.models.parts import ModelParts
+from megatron_bio.parallel.computation import Computation
 from megatron_bio.parallel.world import open_world
 from megatron_bio.training.assembly import build_model_parts, distribute
 from megatron_bio.training.compilation import compile_blocks
@@ -196,7 +197,7 @@ def measure(run: Run, mesh: DeviceMesh, device: torch.device) -> tuple[object, .
     model = replace(run.model, attention_dropout=run.attention_dropout, hidden_dropout=0.1)
     length = model.max_position_embeddings
     layout, kernels = ParallelConfig(), chosen(run.kernels, device.type)
-    parts = build_model_parts(model, layout, mesh, device, DTYPE, kernels, run.sequences_per_row)
+    parts = build_model_parts(model, layout, mesh, device, DTYPE, Computation(kernels, run.sequences_per_row))
     fill(parts)
     if run.compiled:
         compile_blocks(parts.blocks)

@@ -41,7 +41,7 @@ class SelfAttention(nn.Module):
         self.local_heads, self.head_size = num_heads // mesh.size(), hidden_size // num_heads
         self.first_head = mesh.get_local_rank() * self.local_heads
         self.dropout, self.layer = dropout, layer
-        self.fuses_softmax = "softmax_dropout" in tensor_parallel.kernels
+        self.fuses_softmax = "softmax_dropout" in tensor_parallel.computation.kernels
         self.query_key_value = ColumnParallelLinear(
             hidden_size, 3 * hidden_size, tensor_parallel, initializer
         )

@@ -46,7 +46,7 @@ class Bert(Transformer):
         )
         if not stage.last:
             return
-        self.rows_at = rows_at if "rows_at" in tensor_parallel.kernels else rows_at_reference
+        self.rows_at = rows_at if "rows_at" in tensor_parallel.computation.kernels else rows_at_reference
         self.masked_lm_head = MaskedLMHead(
             sizes.hidden_size,
             padded_vocab_size,
@@ -84,7 +84,7 @@ class Bert(Transformer):
             masked_labels,
             self.tensor_parallel.mesh,
             self.vocab_size,
-            in_place="cross_entropy" in self.tensor_parallel.kernels,
+            in_place="cross_entropy" in self.tensor_parallel.computation.kernels,
         )
         masked = weighted_sums(losses, predicted == masked_labels, masked_weights)
         if self.order_head is None:

@@ -65,7 +65,7 @@ class MLP(nn.Module):
         self.dense_h_to_4h = ColumnParallelLinear(hidden, inner, tensor_parallel, sizes.initializer)
         self.dense_4h_to_h = RowParallelLinear(inner, hidden, tensor_parallel, sizes.output_initializer)
         self.approximate = sizes.activation == "gelu_tanh"
-        self.adds_bias = "bias_gelu" in tensor_parallel.kernels
+        self.adds_bias = "bias_gelu" in tensor_parallel.computation.kernels
 
     def forward(self, x: Tensor) -> Tensor:
         """[s, R, H] -> [s, R, H]; `dense_4h_to_h` may leave its bias to what follows."""

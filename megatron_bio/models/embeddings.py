@@ -35,7 +35,9 @@ class Embeddings(nn.Module):
                 token_types, hidden_size, tensor_parallel, constant(0.0)
             )
         # Over several ranks the sum of the word table's parts lies between the words and the rest.
-        self.fuses_sum = "embedding_sum" in tensor_parallel.kernels and tensor_parallel.mesh.size() == 1
+        self.fuses_sum = (
+            "embedding_sum" in tensor_parallel.computation.kernels and tensor_parallel.mesh.size() == 1
+        )
         self.compute_dtype = tensor_parallel.compute_dtype
         self.layernorm = (
             LayerNorm(hidden_size, tensor_parallel, sizes.epsilon) if sizes.norm_order == "post" else None

@@ -53,7 +53,7 @@ class Gpt(Transformer):
             labels,
             self.tensor_parallel.mesh,
             self.vocab_size,
-            in_place="cross_entropy" in self.tensor_parallel.kernels,
+            in_place="cross_entropy" in self.tensor_parallel.computation.kernels,
         )
         return torch.stack(weighted_sums(losses, predicted == labels, label_weights))
 

@@ -26,8 +26,8 @@ class ResidualSum(HiddenDropout):
         norm_follows: bool,
     ) -> None:
         super().__init__(probability, layer, site, tensor_parallel)
-        self.fuses_norm = norm_follows and "bias_dropout_add_norm" in tensor_parallel.kernels
-        linear.leaves_bias = self.fuses_norm or "bias_dropout_add" in tensor_parallel.kernels
+        self.fuses_norm = norm_follows and "bias_dropout_add_norm" in tensor_parallel.computation.kernels
+        linear.leaves_bias = self.fuses_norm or "bias_dropout_add" in tensor_parallel.computation.kernels
 
     def add(
         self, residual: Tensor, product: Tensor, linear: RowParallelLinear, dropout_keys: Tensor

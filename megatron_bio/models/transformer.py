@@ -85,7 +85,9 @@ class Transformer(nn.Module):
         dropout_keys: Tensor,
     ) -> Tensor:
         """Ids [R, S] -> normalised hidden states [S, R, H], the same on every tp rank; see the class for a stage's ends."""
-        pattern = attention_pattern(segment_ids, self.causal, self.tensor_parallel.sequences_per_row)
+        pattern = attention_pattern(
+            segment_ids, self.causal, self.tensor_parallel.computation.sequences_per_row
+        )
         fields = (position_ids, tokentype_ids, dropout_keys)
         x = self.embeddings(tokens, *fields) if self.stage.first else received(tokens)
         for layer in self.layers.values():

@@ -7,7 +7,6 @@ Every layer takes plain sizes and a `TensorParallel`. `sequence_partial` names t
 covers its slice of the sequence only; `parallel.gradients` sums them over tp once per step.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -18,7 +17,7 @@ from torch.distributed.device_mesh import DeviceMesh
 
 from megatron_bio.kernels.layer_norm import layer_norm
 from megatron_bio.parallel import collectives
-from megatron_bio.parallel.implementations import torch_native
+from megatron_bio.parallel.computation import TORCH, Computation
 from megatron_bio.parallel.parameters import Initializer, constant, local, parameter
 
 COMPUTE_DTYPES = MappingProxyType({"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16})
@@ -32,14 +31,7 @@ class TensorParallel:
     mesh: DeviceMesh
     sequence_parallel: bool
     compute_dtype: torch.dtype
-    kernels: frozenset[str] = frozenset()
-    """The operations of `kernels.choice` that run as CUDA kernels; the others run as plain torch."""
-    sequences_per_row: int = 0
-    """Sequences, padding as one of them, that variable-length attention has room for in a row; 0: attention takes a mask."""
-    norm: Callable[..., Tensor] = torch_native.norm
-    """What computes layer norms that no kernel does; see `implementations.registry`."""
-    linear: Callable[..., Tensor] = torch_native.linear
-    """What computes the products of the column- and row-parallel layers."""
+    computation: Computation = TORCH
 
     @property
     def splits_sequence(self) -> bool:
@@ -74,7 +66,7 @@ class ColumnParallelLinear(ParallelLayer):
         initializer: Initializer,
     ) -> None:
         super().__init__(tensor_parallel)
-        self.multiply = tensor_parallel.linear
+        self.multiply = tensor_parallel.computation.linear
         self.weight = parameter((out_features, in_features), tensor_parallel.mesh, 0, initializer)
         self.bias = parameter((out_features,), tensor_parallel.mesh, 0, constant(0.0))
 
@@ -108,7 +100,7 @@ class RowParallelLinear(ParallelLayer):
         initializer: Initializer,
     ) -> None:
         super().__init__(tensor_parallel)
-        self.multiply = tensor_parallel.linear
+        self.multiply = tensor_parallel.computation.linear
         self.weight = parameter((out_features, in_features), tensor_parallel.mesh, 1, initializer)
         self.bias = parameter((out_features,), tensor_parallel.mesh, None, constant(0.0))
         self.sequence_partial = ("bias",) if self.splits_sequence else ()
@@ -147,7 +139,11 @@ class LayerNorm(ParallelLayer):
     def __init__(self, hidden_size: int, tensor_parallel: TensorParallel, epsilon: float) -> None:
         super().__init__(tensor_parallel)
         self.epsilon = epsilon
-        self.normalise = layer_norm if "layer_norm" in tensor_parallel.kernels else tensor_parallel.norm
+        self.normalise = (
+            layer_norm
+            if "layer_norm" in tensor_parallel.computation.kernels
+            else tensor_parallel.computation.norm
+        )
         self.weight = parameter((hidden_size,), tensor_parallel.mesh, None, constant(1.0))
         self.bias = parameter((hidden_size,), tensor_parallel.mesh, None, constant(0.0))
         self.sequence_partial = ("weight", "bias") if self.splits_sequence else ()

@@ -12,7 +12,7 @@ from megatron_bio.config.pretrain import PretrainConfig
 from megatron_bio.config.stages import describe_stages
 from megatron_bio.kernels.choice import NORMS, OPERATIONS, obstacle
 from megatron_bio.parallel.mesh import MeshShape
-from megatron_bio.training.assembly import AttentionChoice
+from megatron_bio.training.computation import AttentionChoice
 
 
 def write_config(config: PretrainConfig, output: Path) -> None:

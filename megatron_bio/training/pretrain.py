@@ -10,7 +10,7 @@ from megatron_bio.config.costs import parameter_shapes
 from megatron_bio.config.pretrain import PretrainConfig
 from megatron_bio.data.blend import BlendedDataset
 from megatron_bio.data.build import open_training_data
-from megatron_bio.parallel.implementations.registry import foreign_lines, implementation
+from megatron_bio.parallel.implementations.registry import foreign_lines
 from megatron_bio.parallel.layers import COMPUTE_DTYPES
 from megatron_bio.parallel.parameters import initialize
 from megatron_bio.parallel.world import World, collective_timeout, open_world
@@ -21,17 +21,18 @@ from megatron_bio.training.announcement import (
     layout_lines,
     write_config,
 )
-from megatron_bio.training.assembly import (
-    build_model_parts,
-    chosen_attention,
-    chosen_implementations,
-    chosen_kernels,
-    distribute,
-)
+from megatron_bio.training.assembly import build_model_parts, distribute
 from megatron_bio.training.batches import RankRows, StepBatch, evaluation_microbatches, training_batches
 from megatron_bio.training.boards import Board, TensorBoard, WeightsAndBiases, require_wandb
 from megatron_bio.training.checkpoints import Checkpoints, newest_checkpoint
 from megatron_bio.training.compilation import compile_blocks
+from megatron_bio.training.computation import (
+    check_implementations,
+    chosen_attention,
+    chosen_computation,
+    chosen_implementations,
+    chosen_kernels,
+)
 from megatron_bio.training.determinism import deterministic_operations
 from megatron_bio.training.initial_weights import load_initial_weights
 from megatron_bio.training.interruption import Interruption
@@ -73,8 +74,7 @@ class Run:
 
     def __init__(self, config: PretrainConfig, world: World) -> None:
         require_wandb(config.training.wandb_project)
-        for option, name in chosen_implementations(config).items():
-            implementation(option, name, world.device.type)
+        check_implementations(config, world.device)
         self.rows = RankRows(
             config.training.global_batch_size,
             config.training.micro_batch_size,
@@ -96,10 +96,7 @@ class Run:
             world.mesh,
             world.device,
             dtype,
-            self.kernels,
-            self.attention.sequences_per_row,
-            config.training.norm,
-            config.training.linear,
+            chosen_computation(config, world.device, self.kernels, self.attention),
         )
         initialize(self.model, config.training.seed)
         if config.training.compile:

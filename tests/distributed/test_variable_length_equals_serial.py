@@ -10,7 +10,7 @@ import pytest
 
 from megatron_bio.config.parallel import ParallelConfig
 from megatron_bio.kernels.choice import OPERATIONS
-from megatron_bio.training.assembly import fitting_kernels
+from megatron_bio.training.computation import fitting_kernels
 from tests.distributed.equality import check
 from tests.distributed.pool import Pool
 from tests.distributed.training_case import MICROBATCHES, STEPS, Case, train

@@ -15,6 +15,7 @@ from megatron_bio.config.parallel import ParallelConfig
 from megatron_bio.config.training import OptimizerConfig
 from megatron_bio.kernels.dropout import sample_keys
 from megatron_bio.models.parts import ModelParts
+from megatron_bio.parallel.computation import Computation
 from megatron_bio.parallel.mesh import MeshShape, build_mesh
 from megatron_bio.parallel.parameters import initialize, set_from_full, tp_placement
 from megatron_bio.parallel.world import mesh_shape
@@ -74,6 +75,10 @@ class Case:
         return "-".join(words)
 
     @property
+    def computation(self) -> Computation:
+        return Computation(self.kernels, self.sequences_per_row)
+
+    @property
     def data_parallel(self) -> int:
         return self.layout.data_parallel_size(self.ranks)
 
@@ -115,9 +120,7 @@ def fill(parts: ModelParts) -> None:
 
 
 def build(case: Case, mesh: DeviceMesh, compute_dtype: torch.dtype = torch.float32) -> Passes:
-    parts = build_model_parts(
-        case.model, case.layout, mesh, CPU, compute_dtype, case.kernels, case.sequences_per_row
-    )
+    parts = build_model_parts(case.model, case.layout, mesh, CPU, compute_dtype, case.computation)
     fill(parts)
     return distribute(parts, case.layout, mesh, compute_dtype=compute_dtype, sequence_length=LENGTH)
 

@@ -16,6 +16,7 @@ from megatron_bio.kernels.library import Library
 from megatron_bio.models.build import build_model
 from megatron_bio.models.decoding import CachedDecoding
 from megatron_bio.models.recompute import Recompute
+from megatron_bio.parallel.computation import Computation
 from megatron_bio.parallel.layers import TensorParallel
 from megatron_bio.parallel.mesh import single_process_mesh
 from megatron_bio.parallel.parameters import initialize
@@ -57,7 +58,9 @@ def both_ways(operation: str, count: int) -> dict[str, int]:
 def built(
     name: str, kernels: tuple[str, ...], dtype: torch.dtype = torch.float32, recompute: str = "none"
 ) -> nn.Module:
-    tensor_parallel = TensorParallel(single_process_mesh()["tp"], False, dtype, frozenset(kernels))
+    tensor_parallel = TensorParallel(
+        single_process_mesh()["tp"], False, dtype, Computation(frozenset(kernels))
+    )
     model = build_model(MODELS[name], tensor_parallel, recompute=Recompute(recompute))
     initialize(model, 7)
     return model

@@ -14,7 +14,7 @@ from megatron_bio.kernels import bias_gelu, choice, library, selfcheck
 from megatron_bio.kernels.choice import OPERATIONS, chosen
 from megatron_bio.kernels.library import KernelError, Library
 from megatron_bio.training.announcement import kernel_lines
-from megatron_bio.training.assembly import chosen_kernels
+from megatron_bio.training.computation import chosen_kernels
 
 ROOT = Path(__file__).parents[2]
 

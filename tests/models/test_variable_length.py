@@ -11,6 +11,7 @@ from megatron_bio.models.bert import Bert
 from megatron_bio.models.build import build_model
 from megatron_bio.models.gpt import Gpt
 from megatron_bio.models.recompute import Recompute
+from megatron_bio.parallel.computation import Computation
 from megatron_bio.parallel.layers import TensorParallel
 from megatron_bio.parallel.mesh import single_process_mesh
 from megatron_bio.parallel.parameters import initialize
@@ -22,7 +23,7 @@ LAYERS = 3
 
 def model_of(architecture: str, sequences_per_row: int, recompute: str = "none") -> Bert | Gpt:
     tensor_parallel = TensorParallel(
-        single_process_mesh()["tp"], False, torch.float32, sequences_per_row=sequences_per_row
+        single_process_mesh()["tp"], False, torch.float32, Computation(sequences_per_row=sequences_per_row)
     )
     model = build_model(tiny_model(architecture), tensor_parallel, recompute=Recompute(recompute))
     initialize(model, 7)

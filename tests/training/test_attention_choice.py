@@ -15,17 +15,17 @@ from megatron_bio.config.pretrain import PretrainConfig, differences_on_resume
 from megatron_bio.config.training import TrainingConfig
 from megatron_bio.data.batch import GptBatch
 from megatron_bio.data.errors import DataError
-from megatron_bio.training import assembly
+from megatron_bio.training import computation
 from megatron_bio.training.announcement import attention_line
-from megatron_bio.training.assembly import chosen_attention
 from megatron_bio.training.batches import check_sequences
+from megatron_bio.training.computation import chosen_attention
 
 GPU = torch.device("cuda")
 
 
 @pytest.fixture
 def able_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(assembly, "obstacle_of_machine", lambda device: "")
+    monkeypatch.setattr(computation, "obstacle_of_machine", lambda device: "")
 
 
 def run(

@@ -67,9 +67,7 @@ def test_steps_to_profile_are_two_numbers_on_the_command_line(folder: Path) -> N
 
 def compiled_steps(case: Case, backend: str | None) -> dict[str, Any]:
     mesh = mesh_of(case)
-    model = build_model_parts(
-        case.model, case.layout, mesh, CPU, torch.float32, case.kernels, case.sequences_per_row
-    )
+    model = build_model_parts(case.model, case.layout, mesh, CPU, torch.float32, case.computation)
     fill(model)
     if backend:
         torch._dynamo.reset()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from megatron_bio.config.pretrain import PretrainConfig
-from megatron_bio.training import assembly
+from megatron_bio.training import computation
 from tests.distributed.pool import CaseFailedError, Pool
 from tests.distributed.tiny_run import config, make_data, records, train
 from tests.kernels.varlen_on_cpu import varlen_on_cpu
@@ -23,7 +23,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def train_variable_length(run: PretrainConfig) -> list[int]:
     with pytest.MonkeyPatch.context() as patch, varlen_on_cpu() as calls:
-        patch.setattr(assembly, "obstacle_of_machine", lambda device: "")
+        patch.setattr(computation, "obstacle_of_machine", lambda device: "")
         train(run, 1)
     return calls
 

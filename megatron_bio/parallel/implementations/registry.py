@@ -52,9 +52,9 @@ def implementation(option: str, name: str, device: str) -> Callable[..., Any]:
         raise _refused(option, name, "there is nothing of this name")
     try:
         module = importlib.import_module(module_name)
-    except (ImportError, OSError) as error:
-        # OSError: a library that the module loads is damaged or for another machine.
-        raise _refused(option, name, f"{module_name} cannot be imported ({error})") from None
+    except Exception as error:
+        # A module of the user's may fail with anything, and a library that it loads too.
+        raise _refused(option, name, f"{module_name} cannot be imported ({type(error).__name__}: {error})") from error
     found = getattr(module, attribute, None)
     if not callable(found):
         raise _refused(option, name, f"{module_name} has no function {attribute}")

@@ -11,7 +11,9 @@ from torch import Tensor
 from megatron_bio.config.errors import ConfigurationError
 from megatron_bio.config.parallel import ParallelConfig
 from megatron_bio.config.training import OptimizerConfig
+from megatron_bio.parallel.computation import Computation
 from megatron_bio.parallel.implementations import apex, transformer_engine
+from megatron_bio.parallel.implementations.registry import implementation
 from megatron_bio.training.assembly import build_model_parts, distribute
 from megatron_bio.training.optimizer import build_optimizer
 from megatron_bio.training.step import train_step
@@ -39,8 +41,8 @@ def steps(case: Case, names: dict[str, str], fp8: bool) -> tuple[dict[str, Tenso
     """Return parameters after two steps, the first loss, and rank 0's calls of the stand-ins."""
     with installed(fp8) as calls:
         mesh = mesh_of(case)
-        chosen = {"norm": names["norm"], "linear": names["linear"]}
-        parts = build_model_parts(case.model, case.layout, mesh, CPU, torch.float32, **chosen)
+        chosen = {name: implementation(f"training.{name}", names[name], "cpu") for name in ("norm", "linear")}
+        parts = build_model_parts(case.model, case.layout, mesh, CPU, torch.float32, Computation(**chosen))
         fill(parts)
         passes = distribute(parts, case.layout, mesh, compute_dtype=torch.float32, sequence_length=LENGTH)
         optimizer = build_optimizer(parts, OptimizerConfig(implementation=names["optimizer"], epsilon=1e-6))

@@ -19,7 +19,7 @@ from megatron_bio.kernels import choice
 from megatron_bio.kernels.choice import NORMS
 from megatron_bio.parallel.implementations.registry import BUILT_IN, foreign_lines, implementation
 from megatron_bio.training.announcement import kernel_lines
-from megatron_bio.training.assembly import chosen_kernels
+from megatron_bio.training.computation import chosen_kernels
 from tests.parallel.implementations.test_implementations import DTYPES, assert_equal, draw
 
 ROOT = Path(__file__).parents[3]
@@ -48,7 +48,11 @@ def test_the_defaults_are_torch() -> None:
             "runs on CUDA devices, and this run is on cpu. Choose torch",
         ),
         ("optimizer.implementation", "apex", "this run is on cpu. Choose foreach, fused, or MODULE:NAME"),
-        ("training.norm", "absent_module:norm", "absent_module cannot be imported .No module named"),
+        (
+            "training.norm",
+            "absent_module:norm",
+            "absent_module cannot be imported .ModuleNotFoundError: No module",
+        ),
         ("training.norm", f"{OWN}:nrom", f"{OWN} has no function nrom"),
         ("training.norm", f"{OWN}:refused", "it is for nobody"),
         ("training.norm", ":norm", "there is nothing of this name"),
@@ -77,6 +81,17 @@ def test_an_absent_package_is_named_with_option_and_remedy(
         ConfigurationError, match=rf"{option} {name}: {package} is not installed .*(build|pip install)"
     ):
         implementation(option, name, "cuda")
+
+
+def test_a_module_that_fails_is_named_with_its_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, code, error in (
+        ("unfinished", "def norm(:", "SyntaxError"),
+        ("divides", "1 / 0", "ZeroDivisionError"),
+    ):
+        (tmp_path / f"{name}.py").write_text(code, encoding="utf-8")
+        with pytest.raises(ConfigurationError, match=rf"{name}:norm: {name} cannot be imported .{error}: "):
+            implementation("training.norm", f"{name}:norm", "cpu")
 
 
 def test_a_run_ends_before_it_reads_anything(tmp_path: Path) -> None:
