@@ -54,7 +54,9 @@ def implementation(option: str, name: str, device: str) -> Callable[..., Any]:
         module = importlib.import_module(module_name)
     except Exception as error:
         # A module of the user's may fail with anything, and a library that it loads too.
-        raise _refused(option, name, f"{module_name} cannot be imported ({type(error).__name__}: {error})") from error
+        raise _refused(
+            option, name, f"{module_name} cannot be imported ({type(error).__name__}: {error})"
+        ) from error
     found = getattr(module, attribute, None)
     if not callable(found):
         raise _refused(option, name, f"{module_name} has no function {attribute}")
