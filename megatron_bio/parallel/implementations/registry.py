@@ -16,6 +16,7 @@ Nothing is imported that was not chosen. Tests: tests/parallel/implementations.
 
 import importlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
@@ -50,17 +51,14 @@ def implementation(option: str, name: str, device: str) -> Callable[..., Any]:
     # A dot in front would be relative to a package that nobody named.
     if not module_name or module_name.startswith(".") or not attribute:
         raise _refused(option, name, "there is nothing of this name")
-    try:
+    with _refusing(option, name, f"{module_name} cannot be imported"):
         module = importlib.import_module(module_name)
-    except Exception as error:
-        # A module of the user's may fail with anything, and a library that it loads too.
-        raise _refused(
-            option, name, f"{module_name} cannot be imported ({type(error).__name__}: {error})"
-        ) from error
-    found = getattr(module, attribute, None)
+        found = getattr(module, attribute, None)
     if not callable(found):
         raise _refused(option, name, f"{module_name} has no function {attribute}")
-    if problem := getattr(module, "obstacle", _none)(attribute, device):
+    with _refusing(option, name, f"{module_name} cannot say whether it runs here"):
+        problem = getattr(module, "obstacle", _none)(attribute, device)
+    if problem:
         raise _refused(option, name, problem)
     return found
 
@@ -70,6 +68,17 @@ def foreign_lines(chosen: dict[str, str]) -> Iterator[str]:
     for option, name in chosen.items():
         if not BUILT_IN[option].get(name, "").startswith(f"{_HERE}.torch_native:"):
             yield f"{option} {name}: experimental, see docs/implementations.md"
+
+
+@contextmanager
+def _refusing(option: str, name: str, problem: str) -> Iterator[None]:
+    """Turn whatever a module does into one error: it may raise anything, and a program ends the process that imports it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise _refused(option, name, f"{problem} ({type(error).__name__}: {error})") from error
 
 
 def _none(name: str, device: str) -> str:

@@ -88,10 +88,47 @@ def test_a_module_that_fails_is_named_with_its_error(tmp_path: Path, monkeypatch
     for name, code, error in (
         ("unfinished", "def norm(:", "SyntaxError"),
         ("divides", "1 / 0", "ZeroDivisionError"),
+        ("program", "import sys; sys.exit()", "SystemExit"),
+        ("panics", "class Panic(BaseException): pass\nraise Panic('no')", "Panic"),
+        ("lazy", "def __getattr__(name): raise OSError('no library')", "OSError"),
     ):
         (tmp_path / f"{name}.py").write_text(code, encoding="utf-8")
         with pytest.raises(ConfigurationError, match=rf"{name}:norm: {name} cannot be imported .{error}: "):
             implementation("training.norm", f"{name}:norm", "cpu")
+
+
+@pytest.mark.parametrize("code", ["def obstacle(device): return ''", "def obstacle(name, device): 1 / 0"])
+def test_an_obstacle_that_fails_is_an_error_with_its_name(
+    code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    module = f"unasked_{request.node.callspec.indices['code']}"
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / f"{module}.py").write_text(f"{code}\ndef norm(): pass\n", encoding="utf-8")
+    with pytest.raises(
+        ConfigurationError, match=rf"{module} cannot say whether it runs here .(TypeError|ZeroDivision)"
+    ):
+        implementation("training.norm", f"{module}:norm", "cpu")
+
+
+def test_an_interruption_stays_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "interrupted.py").write_text("raise KeyboardInterrupt", encoding="utf-8")
+    with pytest.raises(KeyboardInterrupt):
+        implementation("training.norm", "interrupted:norm", "cpu")
+
+
+@pytest.mark.parametrize("option", ["apex", "transformer_engine"])
+def test_a_broken_package_is_an_error_with_its_name(
+    option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    for module in ("apex", "amp_C", "fused_layer_norm_cuda", "transformer_engine"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+        (tmp_path / f"{module}.py").write_text("raise RuntimeError('built for another CUDA')")
+    with pytest.raises(
+        ConfigurationError, match=rf"norm {option}: .* here .RuntimeError: built for another CUDA."
+    ):
+        implementation("training.norm", option, "cuda")
 
 
 def test_a_run_ends_before_it_reads_anything(tmp_path: Path) -> None:
