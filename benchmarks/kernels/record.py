@@ -18,19 +18,31 @@ LEAST_OF_COPY = 0.85
 
 def rows_of(folder: Path, seconds: int) -> Iterator[tuple[object, ...]]:
     """Give the rows; the tables that a run did not get to give none."""
-    lines = (folder / "machine.txt").read_text(encoding="utf-8").splitlines()
-    torch, commit = (next(line for line in lines if line.startswith(word)) for word in ("torch ", "commit "))
-    begin = date.today().isoformat(), commit.removeprefix("commit "), f"{lines[0]}; {torch}"
+    noted = (folder / "machine.txt").read_text(encoding="utf-8")
+    begin = date.today().isoformat(), *commit_and_machine(noted)
     for claim, result in (*steps(read(folder / "steps.csv")), *operations(read(folder / "operations.csv"))):
         yield *begin, "kernels/run.sh", claim, result, seconds
 
 
+def commit_and_machine(noted: str) -> tuple[str, str]:
+    """Return the commit, and GPU, driver and torch, from what run.sh noted; of several GPUs the one that torch took."""
+    lines = noted.splitlines()
+    commit, torch = (
+        next((line for line in lines if line.startswith(word)), f"{word} not known")
+        for word in ("commit", "torch")
+    )
+    torch, _, device = torch.partition(" device ")
+    gpu = next((line for line in lines if line.startswith(f"{device},")), f"{device}, driver not known")
+    return commit.removeprefix("commit "), f"{gpu}; {torch}"
+
+
 def read(table: Path) -> list[dict[str, str]]:
-    """Return the rows of a table, by the names of its columns."""
+    """Return the rows of a table, by the names of its columns, without those that were cut off half way."""
     if not table.exists():
         return []
-    with table.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    lines = table.read_text(encoding="utf-8").splitlines(keepends=True)
+    rows = list(csv.reader(line for line in lines if line.endswith("\n")))
+    return [dict(zip(rows[0], row, strict=True)) for row in rows[1:] if len(row) == len(rows[0])]
 
 
 def grouped(table: list[dict[str, str]], column: str) -> dict[str, list[dict[str, str]]]:
@@ -51,10 +63,11 @@ def steps(table: list[dict[str, str]]) -> Iterator[tuple[str, str]]:
 def _way(row: dict[str, str]) -> str:
     compiled = ", compiled" if row["compiled"] == "True" else ""
     name = f"{row['attention']}, attention dropout {row['attention dropout']}, kernels {row['kernels']}{compiled}"
-    if not row["utilisation"]:
+    if row["fill"] == "out of memory":
         return f"{name}: out of memory with {row['rows']} rows"
+    used = row["utilisation"] + " of the peak" * (row["utilisation"] != "peak not known")
     return (
-        f"{name}: {row['utilisation']} of the peak, {row['tokens per second']} tokens/s at {row['executed FLOP per token']} FLOP, "
+        f"{name}: {used}, {row['tokens per second']} tokens/s at {row['executed FLOP per token']} FLOP, "
         f"{row['bytes per token']} bytes per token"
     )
 
@@ -75,7 +88,7 @@ def _comparison(times: dict[tuple[str, str, str], dict[str, str]], way: str) -> 
     if not shapes:
         return f"{way}: kernel not run"
     least = min(float(times["kernel", shape, way]["of copy"]) for shape in shapes)
-    words = [f"{way}: {least:.2f} of the copy at least"]
+    words = [f"{way}: {least:.2f} of the copy at least ({_shapes(len(shapes))})"]
     for other in dict.fromkeys(
         candidate for candidate, _, of in times if of == way and candidate != "kernel"
     ):
@@ -84,8 +97,14 @@ def _comparison(times: dict[tuple[str, str, str], dict[str, str]], way: str) -> 
             for shape in shapes
             if (other, shape, way) in times
         ]
-        words.append(f"{statistics.median(ratios):.2f} times as fast as {other}")
+        if ratios:
+            part = f" ({_shapes(len(ratios))})" if len(ratios) < len(shapes) else ""
+            words.append(f"{statistics.median(ratios):.2f} times as fast as {other}{part}")
     return ", ".join(words)
+
+
+def _shapes(count: int) -> str:
+    return f"{count} shape{'s' * (count > 1)}"
 
 
 def _time(times: dict[tuple[str, str, str], dict[str, str]], candidate: str, shape: str, way: str) -> float:

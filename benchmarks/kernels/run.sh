@@ -13,6 +13,10 @@ export PYTHONPATH=$PWD
 mkdir -p "$out"
 failed=0
 end=470
+# Rows are added to tables as they come; those of an earlier run are not of this commit, nor perhaps of this machine.
+for table in steps operations results; do
+    if [ -e "$out/$table.csv" ]; then mv "$out/$table.csv" "$out/$table.before.csv"; fi
+done
 
 say() { printf '\n== %s (%s s)\n' "$1" "$SECONDS"; }
 
@@ -30,8 +34,14 @@ limited() { # seconds, command: cut off what takes too long or goes beyond the e
 say "machine"
 {
     nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>/dev/null || echo "no NVIDIA driver"
-    "$python" -c 'import torch; print("torch", torch.__version__, "CUDA", torch.version.cuda, "available", torch.cuda.is_available())'
-    git log -1 --format='commit %h' 2>/dev/null || echo "commit not known"
+    "$python" -c 'import torch
+device = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+print("torch", torch.__version__, "CUDA", torch.version.cuda, "device", device)'
+    if commit=$(git log -1 --format=%h 2>/dev/null); then
+        echo "commit $commit$(git diff --quiet HEAD || echo ' with changes')"
+    else
+        echo "commit not known"
+    fi
 } | tee "$out/machine.txt"
 
 say "build"

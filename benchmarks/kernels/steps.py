@@ -260,7 +260,7 @@ def _measure_all(mesh: DeviceMesh, device: torch.device, table: Path | None) -> 
         try:
             row = measure(run, mesh, device)
         except torch.OutOfMemoryError:
-            row = (*run.words, "out of memory")
+            row = (*run.words, "out of memory", "", "", "", AIMS.get(run.name, "none"), "", "")
         torch._dynamo.reset()
         if device.type == "cuda":
             torch.cuda.empty_cache()

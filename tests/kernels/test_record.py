@@ -12,7 +12,7 @@ from tests.kernels.conftest import ROOT
 
 FOLDER = ROOT / "benchmarks" / "kernels"
 MACHINE = (
-    "NVIDIA A, 580.1, 1 MiB\nNVIDIA B, 580.1, 1 MiB\ntorch 2.11 CUDA 13.0 available True\ncommit abc1234\n"
+    "NVIDIA A, 580.1, 1 MiB\nNVIDIA B, 580.1, 1 MiB\ntorch 2.11 CUDA 13.0 device NVIDIA B\ncommit abc1234\n"
 )
 
 
@@ -35,7 +35,7 @@ def test_rows_of_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         tmp_path / "steps.csv",
         steps.COLUMNS,
         [
-            ("biomegatron-345m", 0.0, *way, "out of memory"),
+            ("biomegatron-345m", 0.0, *way, "out of memory", "", "", "", 0.45, "", ""),
             ("biomedlm-2.7b", 0.0, *way, 1.0, "1.7e10", 30000, 0.52, 0.5, 90.0, 4000),
             ("biomegatron-345m", 0.1, *way, 0.99, "1.99e9", 223000, 0.45, 0.45, 60.0, 900),
         ],
@@ -61,22 +61,37 @@ def test_rows_of_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     with (ROOT / "benchmarks" / "results.csv").open(newline="", encoding="utf-8") as file:
         assert list(rows[0]) == next(csv.reader(file))
     assert {(row["commit"], row["machine"], row["seconds"]) for row in rows} == {
-        ("abc1234", "NVIDIA A, 580.1, 1 MiB; torch 2.11 CUDA 13.0 available True", "470")
+        ("abc1234", "NVIDIA B, 580.1, 1 MiB; torch 2.11 CUDA 13.0", "470")
     }
     bert, gpt, norm, masked = (row["result"] for row in rows)
     assert rows[0]["claim"] == "biomegatron-345m: aim 0.45 of the peak at real tokens"
     assert "dropout 0.0, kernels cuda: out of memory with 32 rows; mask, attention dropout 0.1" in bert
     assert "0.45 of the peak, 223000 tokens/s at 1.99e9 FLOP, 900 bytes per token" in bert
     assert gpt.startswith("mask, attention dropout 0.0, kernels cuda: 0.52 of the peak")
-    assert (
-        norm
-        == "forward: 0.80 of the copy at least, 2.50 times as fast as torch, 0.90 times as fast as torch.compile"
+    assert norm == (
+        "forward: 0.80 of the copy at least (2 shapes), 2.50 times as fast as torch, "
+        "0.90 times as fast as torch.compile (1 shape)"
     )
     assert masked == "forward: kernel not run" and norm in printed
 
 
 def test_nothing_measured_is_said(tmp_path: Path) -> None:
     (tmp_path / "machine.txt").write_text(
-        "no NVIDIA driver\ntorch 2.13 CUDA None available False\ncommit not known\n"
+        "no NVIDIA driver\ntorch 2.13 CUDA None device none\ncommit not known\n"
     )
     assert record(tmp_path) == "NOT RUN: nothing was measured on a GPU\n"
+
+
+def test_rows_that_were_cut_off_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "machine.txt").write_text("", encoding="utf-8")
+    columns = "operation,shape,dtype,pass,candidate,microseconds,gigabytes per second,of copy\n"
+    whole = "layer_norm,8x8,bfloat16,forward,kernel,10.0,1.0,0.9\n"
+    other = "layer_norm,9x9,bfloat16,forward,torch,10.0,1.0,0.1\n"
+    # The second row lost its end, and what came next went on behind it; the last row lost a digit of its last number.
+    (tmp_path / "operations.csv").write_text(columns + whole + whole[:30] + whole + other + other[:-2])
+    (tmp_path / "steps.csv").write_text("model,attention drop")
+    assert record(tmp_path) == (
+        "layer_norm: at least 0.85 of the copy's bandwidth, faster than torch and torch.compile: "
+        "forward: 0.90 of the copy at least (1 shape)\n"
+    )
+    assert "not known" in (tmp_path / "results.csv").read_text(encoding="utf-8")
