@@ -16,7 +16,7 @@ from megatron_bio.data.bert_rows import SpecialTokens
 from megatron_bio.data.blend import Blend, BlendedDataset, rows_of_block, seed_of_corpus
 from megatron_bio.data.dataset import BertDataset, BertRecipe, Dataset, GptDataset, GptRecipe
 from megatron_bio.data.errors import DataError
-from megatron_bio.data.index_cache import cache_key, cached_samples
+from megatron_bio.data.index_cache import FORMAT, cache_key, cached_samples
 from megatron_bio.data.masking import Masking
 from megatron_bio.data.sources import TokenSource, combine, content_fingerprint
 from megatron_bio.data.split import SPLIT_NAMES, Split, split_documents
@@ -36,7 +36,8 @@ class TrainingData:
     validation: TrainingDataset | None
     vocab_size: int
     fingerprints: dict[str, str]
-    """Of the tokenizer and of the token data's contents, wherever the files lie."""
+    """Of the tokenizer, of the token data's contents wherever the files lie, and of how rows are packed, if they are. A run goes
+    on with the same ones only."""
     report: dict[str, Any]
 
 
@@ -48,6 +49,9 @@ def open_training_data(config: DataConfig, architecture: Architecture) -> Traini
         "tokenizer_fingerprint": tokenizer.fingerprint,
         "data_fingerprint": str(report["fingerprint"]),
     }
+    if architecture == "bert" and config.packing:
+        # A run that went on with rows of another version would read some texts twice and others never.
+        fingerprints["packed_rows"] = f"index format {FORMAT}"
     return TrainingData(train, validation, tokenizer.vocab_size, fingerprints, report)
 
 

@@ -96,7 +96,7 @@ def restore(
         )
     changed = differences_on_resume(stored, config)
     changed += [
-        f"{name}: the checkpoint has {info.get(name)}, the files given have {value}"
+        f"{name}: the checkpoint has {info.get(name)}, this run has {value}"
         for name, value in fingerprints.items()
         if info.get(name) != value
     ]
@@ -104,7 +104,8 @@ def restore(
         raise CheckpointError(
             f"{folder}: this checkpoint is of another run; continuing would change it silently. "
             + "; ".join(changed)
-            + ". Give the old values, or another training.output to start anew."
+            + ". Give the old values (of packed_rows, the version that made the checkpoint), or another training.output to start "
+            "anew; training.initial_checkpoint takes the weights along."
         )
     load_checkpoint(folder, run_tensors(model, optimizer))
     fill_second_copy(model, optimizer)
