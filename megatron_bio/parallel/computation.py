@@ -10,7 +10,7 @@ from megatron_bio.parallel.implementations import torch_native
 
 @dataclass(frozen=True)
 class Computation:
-    """Nothing in it changes what a model computes beyond the last digits; the default is torch's own operations."""
+    """The default is torch's own operations. Parameters, layouts and checkpoints are the same with any other."""
 
     kernels: frozenset[str] = frozenset()
     """The operations of `kernels.choice` that run as CUDA kernels; the others run as plain torch."""
