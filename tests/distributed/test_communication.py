@@ -208,6 +208,13 @@ def test_messages_equal_the_formulas(pool: Pool, case: Case) -> None:
     check(pool, case, torch.float32)
 
 
-@pytest.mark.parametrize("case", IN_BFLOAT16, ids=str)
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=pytest.mark.slow if index % 2 else ())
+        for index, case in enumerate(IN_BFLOAT16)
+    ],
+    ids=str,
+)
 def test_messages_in_bfloat16_equal_the_formulas(pool: Pool, case: Case) -> None:
     check(pool, case, torch.bfloat16)

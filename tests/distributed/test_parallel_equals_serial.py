@@ -17,7 +17,7 @@ from tests.distributed.training_case import Case
 @pytest.mark.parametrize(
     "case",
     [
-        pytest.param(case, marks=pytest.mark.slow if number % 4 else (), id=str(case))
+        pytest.param(case, marks=pytest.mark.slow if number % 5 else (), id=str(case))
         for number, case in enumerate(pairwise())
     ],
 )

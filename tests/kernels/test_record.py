@@ -1,10 +1,11 @@
 """What a benchmark on a GPU leaves becomes rows that say what was wanted and what was found."""
 
 import csv
-import importlib
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -21,6 +22,16 @@ def write(table: Path, columns: tuple[str, ...], rows: list[tuple[object, ...]])
         csv.writer(file).writerows([columns, *rows])
 
 
+def script(name: str) -> ModuleType:
+    """Return a script of the folder as a module, which no other module of that name can be taken for."""
+    specification = importlib.util.spec_from_file_location(f"kernel_benchmark_{name}", FOLDER / f"{name}.py")
+    assert specification is not None and specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[module.__name__] = module
+    specification.loader.exec_module(module)
+    return module
+
+
 def record(folder: Path) -> str:
     command = [sys.executable, str(FOLDER / "record.py"), str(folder), "470"]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
@@ -28,7 +39,7 @@ def record(folder: Path) -> str:
 
 def test_rows_of_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(FOLDER)
-    steps, measure = importlib.import_module("steps"), importlib.import_module("measure")
+    steps, measure = script("steps"), script("measure")
     (tmp_path / "machine.txt").write_text(MACHINE, encoding="utf-8")
     way = ("mask", "cuda", False, 32)
     write(

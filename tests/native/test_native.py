@@ -23,7 +23,7 @@ def test_without_a_compiler_the_build_succeeds_and_says_so(tmp_path: Path) -> No
     command = [sys.executable, "setup.py", "build_ext", "--build-lib", "lib", "--build-temp", "temp"]
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "csrc", "megatron_bio"):
         (tmp_path / name).symlink_to(ROOT / name)
-    environment = {**os.environ, "CC": "/no/compiler", "CXX": "/no/compiler"}
+    environment = {**os.environ, "CC": "/no/compiler", "CXX": "/no/compiler", "CUDA_HOME": "", "PATH": ""}
     process = subprocess.run(
         command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
     )
