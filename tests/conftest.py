@@ -1,5 +1,7 @@
 """Fixtures of all tests, and how they are dealt to the processes of pytest-xdist."""
 
+import fcntl
+import os
 import signal
 from collections.abc import Iterator
 
@@ -15,11 +17,18 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(scope="session")
-def pool() -> Iterator[Pool]:
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
     """Gloo workers shared by all distributed tests."""
-    workers = Pool()
-    yield workers
-    workers.close()
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    with (folder / "pool.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pytest.fail("two processes want the pool of ranks: the groups of pytest-xdist have no effect")
+        workers = Pool()
+        yield workers
+        workers.close()
 
 
 @pytest.hookimpl(tryfirst=True)

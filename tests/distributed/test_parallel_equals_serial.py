@@ -13,7 +13,7 @@ from tests.distributed.pool import Pool
 from tests.distributed.training_case import Case
 
 
-# Every fourth one in `make test`, all of them in `make test-all`.
+# Every fifth one in `make test`, all of them in `make test-all`.
 @pytest.mark.parametrize(
     "case",
     [
