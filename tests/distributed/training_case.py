@@ -158,10 +158,11 @@ def tied_digest(model: ModelParts) -> str | None:
 
 
 def gathered(own: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors of all ranks by name, whole, on every rank; a collective call."""
-    everywhere: list[dict[str, Tensor]] = [{}] * dist.get_world_size()
-    dist.all_gather_object(everywhere, {name: whole(tensor) for name, tensor in own.items()})
-    return {name: value for part in everywhere for name, value in part.items()}
+    """Return the tensors of all ranks by name, whole, on rank 0, and none on the others; a collective call."""
+    arrays = {name: whole(tensor).numpy() for name, tensor in own.items()}  # pickled faster than tensors
+    everywhere = [{}] * dist.get_world_size() if dist.get_rank() == 0 else None
+    dist.gather_object(arrays, everywhere)
+    return {name: torch.from_numpy(array) for part in everywhere or () for name, array in part.items()}
 
 
 def train(case: Case) -> dict[str, Any]:
@@ -178,7 +179,8 @@ def train(case: Case) -> dict[str, Any]:
         result = train_step(passes, optimizer, batches, mesh, lr=LR, clip_grad=1.0)
         losses.append((result.sums[: model.num_losses] / result.counts).sum().item())
         norms.append(result.gradient_norm)
-        gradients = gradients or gathered({name: p.grad for name, p in model.named_parameters()})
+        if step == 0:
+            gradients = gathered({name: p.grad for name, p in model.named_parameters()})
     parameters = gathered(dict(model.named_parameters()))
     result = {
         "losses": losses,
