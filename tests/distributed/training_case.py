@@ -165,12 +165,14 @@ def gathered(own: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: torch.from_numpy(array) for part in everywhere or () for name, array in part.items()}
 
 
-def train(case: Case) -> dict[str, Any]:
+def train(case: Case, implementation: str = "foreach") -> dict[str, Any]:
     """Return losses, evaluation, the clipped gradients of step 0, and the parameters after STEPS steps, all full."""
     mesh = mesh_of(case)
     passes = build(case, mesh)
     model = passes.model
-    optimizer = build_optimizer(model, OptimizerConfig(lr=LR, weight_decay=DECAY, epsilon=EPSILON))
+    optimizer = build_optimizer(
+        model, OptimizerConfig(lr=LR, weight_decay=DECAY, epsilon=EPSILON, implementation=implementation)
+    )
     losses, norms, gradients, evaluated = [], [], {}, None
     for step in range(STEPS):
         batches = microbatches(case, mesh, step)
