@@ -25,6 +25,8 @@ class CaseFailedError(AssertionError):
 def _worker(connection: multiprocessing.connection.Connection, rank: int) -> None:
     import torch
     import torch.distributed as dist
+    from torch.distributed.tensor._collective_utils import MeshTopoInfo
+    from torch.distributed.tensor._redistribute import _gen_transform_infos, clear_redistribute_planner_cache
     from torch.distributed.tensor.debug import _clear_sharding_prop_cache
 
     torch.set_num_threads(1)
@@ -50,6 +52,10 @@ def _worker(connection: multiprocessing.connection.Connection, rank: int) -> Non
                 dist.destroy_process_group()
             # DTensor remembers meshes by their shape, and would give the next case a mesh of groups that are gone.
             _clear_sharding_prop_cache()
+            # And keeps them alive, with two threads for each of their groups that wake a hundred times a second.
+            clear_redistribute_planner_cache()
+            _gen_transform_infos.cache_clear()
+            MeshTopoInfo.build_from_mesh.cache_clear()
             gc.collect()
 
 
