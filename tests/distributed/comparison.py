@@ -20,7 +20,7 @@ def compare(ours: dict[str, Tensor], reference: dict[str, Tensor], key_bias_tole
 
     Key biases have no true gradient: they, and what an optimizer keeps of them, are compared absolutely.
     """
-    assert ours.keys() == reference.keys()
+    assert reference and ours.keys() == reference.keys()
     wrong = []
     for name in ours:
         expected = parts(name, reference[name].detach())

@@ -1,12 +1,14 @@
 """One pool of gloo workers for all distributed tests: a case costs a new process group, not a new process.
 
-A worker that fails or a case that outlasts its time ends the pool; the next case starts a fresh one.
+A rank that raises fails its case and stays for the next one. A rank that dies or does not answer in time ends the pool; the next
+case starts a fresh one.
 """
 
 import gc
 import multiprocessing
 import multiprocessing.connection
 import pickle
+import re
 import tempfile
 import time
 import traceback
@@ -86,6 +88,8 @@ class Pool:
             connection.send((ranks, store, function, args, limit))
         try:
             return self._collect(ranks, time.monotonic() + limit)
+        except CaseFailedError:
+            raise
         except BaseException:
             self.close()  # what is still on its way must not be taken for the next case's
             raise
@@ -100,6 +104,7 @@ class Pool:
     def _collect(self, ranks: int, deadline: float) -> list[Any]:
         results: dict[int, Any] = {}
         failures: dict[int, str] = {}
+        died = False
         waiting = {connection: rank for rank, (_, connection) in enumerate(self._workers[:ranks])}
         while waiting:
             left = max(0.0, deadline - time.monotonic())
@@ -114,8 +119,10 @@ class Pool:
                 try:
                     good, value = pickle.loads(connection.recv_bytes())
                 except (EOFError, ConnectionError):
-                    good, value = False, "the process died"
+                    good, value, died = False, "the process died", True
                 (results if good else failures)[rank] = value
+        if died or waiting:
+            self.close()
         if failures or waiting:
             raise CaseFailedError(_explanation(failures, sorted(waiting.values())))
         return [results[rank] for rank in range(ranks)]
@@ -131,7 +138,8 @@ class Pool:
 
 def _explanation(failures: dict[int, str], silent: list[int]) -> str:
     """Return the tracebacks, those of ranks that only lost a peer last."""
-    order = sorted(failures, key=lambda rank: ("Connection closed by peer" in failures[rank], rank))
+    lost = re.compile("Connection (closed|reset) by peer")
+    order = sorted(failures, key=lambda rank: (bool(lost.search(failures[rank])), rank))
     lines = [f"rank {rank} failed:\n{failures[rank]}" for rank in order]
     if silent:
         lines.append(f"ranks {silent} did not answer in time")
