@@ -49,7 +49,7 @@ CASES = [
     case("gpt", 4, tensor_parallel=2, pipeline_parallel=2, pipeline_schedule="zbv"),
     case("gpt", 4, tensor_parallel=2, zero=2),
 ]
-QUICK = [CASES[1], CASES[3], CASES[7], *CASES[9:]]
+QUICK = [(CASES[3], CASES[7]), (CASES[7], CASES[3]), (CASES[9], CASES[10])]
 SAVED_AT, END = 2, 4
 
 
@@ -111,7 +111,7 @@ def chosen(all_of: list[Any], quick: list[Any]) -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize("case", chosen([(case,) for case in CASES], [(CASES[1],)]))
+@pytest.mark.parametrize("case", chosen([(case,) for case in CASES], [(CASES[7],)]))
 def test_resumed_equals_uninterrupted_bit_for_bit(runs: Runs, case: Case) -> None:
     through, continued = runs.through(case), runs.continued(case, case)
     assert continued["losses"] == through["losses"][SAVED_AT:]
@@ -138,7 +138,7 @@ def matrix_ring() -> Pairs:
     return [pair for pair in ring(list(cases)) if pair not in all_pairs()]
 
 
-@pytest.mark.parametrize(("before", "after"), chosen(all_pairs() + matrix_ring(), ring(QUICK)))
+@pytest.mark.parametrize(("before", "after"), chosen(all_pairs() + matrix_ring(), QUICK))
 def test_any_layout_continues_any_other(runs: Runs, before: Case, after: Case) -> None:
     continued = runs.continued(before, after)
     for name, tensor in runs.saved(before)[1]["tensors"].items():

@@ -82,9 +82,16 @@ def tiny(architecture: str) -> Workload:
     return Workload(model=model, sequence_length=16, predictions=8, global_batch_size=16, precision="bf16")
 
 
-@pytest.mark.parametrize("architecture", ["bert", "gpt"])
+LAYOUTS = [(1, 1, 1), (2, 1, 1), (1, 2, 1), (1, 2, 2), (1, 2, 3), (1, 4, 3), (2, 2, 3)]
+
+
 @pytest.mark.parametrize(
-    ("tp", "dp", "zero"), [(1, 1, 1), (2, 1, 1), (1, 2, 1), (1, 2, 2), (1, 2, 3), (1, 4, 3), (2, 2, 3)]
+    ("architecture", "tp", "dp", "zero"),
+    [
+        pytest.param(name, *layout, marks=() if (place + number) % 2 == 0 else pytest.mark.slow)
+        for place, layout in enumerate(LAYOUTS)
+        for number, name in enumerate(("bert", "gpt"))
+    ],
 )
 def test_state_after_a_step(pool: Pool, architecture: str, tp: int, dp: int, zero: Any) -> None:
     work = tiny(architecture)

@@ -55,22 +55,23 @@ def test_the_grid_is_decided_by_development_and_its_run_is_not_made_again(
     assert len(list((tmp_path / "out" / "runs" / "NCBI-disease").iterdir())) == 2
 
 
+@pytest.mark.parametrize("seeds", [("1",), pytest.param(("1", "2"), marks=pytest.mark.slow)])
 def test_an_interrupted_evaluation_goes_on(
-    tiny_bert: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_bert: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seeds: tuple[str, ...]
 ) -> None:
-    flags = ("--tasks", "NCBI-disease", "entities:mine", "--seeds", "1", "2", *fast(epochs=2))
+    flags = ("--tasks", "NCBI-disease", "entities:mine", "--seeds", *seeds, *fast(epochs=2))
     whole = evaluate(tiny_bert, data, tmp_path / "whole", *flags)
     made: list[str] = []
     original = make_run.RunMaker.__call__
 
-    def stops_at_the_third(self: make_run.RunMaker, job: Any) -> dict[str, Any]:
-        if len(made) == 2:
+    def stops_half_way(self: make_run.RunMaker, job: Any) -> dict[str, Any]:
+        if len(made) == len(seeds):
             raise KeyboardInterrupt
         made.append(job.folder.name)
         return original(self, job)
 
     with monkeypatch.context() as patch:
-        patch.setattr(make_run.RunMaker, "__call__", stops_at_the_third)
+        patch.setattr(make_run.RunMaker, "__call__", stops_half_way)
         with pytest.raises(AssertionError, match="130"):
             evaluate(tiny_bert, data, tmp_path / "out", *flags)
     made_later: list[str] = []
@@ -81,7 +82,7 @@ def test_an_interrupted_evaluation_goes_on(
 
     monkeypatch.setattr(make_run.RunMaker, "__call__", counts)
     resumed = evaluate(tiny_bert, data, tmp_path / "out", *flags)
-    assert len(made_later) == 2
+    assert len(made_later) == len(seeds)
     for task in ("NCBI-disease", "entities:mine"):
         assert resumed["tasks"][task]["summary"] == whole["tasks"][task]["summary"]
         assert [run["parts"] for run in resumed["tasks"][task]["runs"]] == [

@@ -1,6 +1,8 @@
 """What the adapters ask of apex and transformer-engine: plain tensors of the right shapes, from whole models at several layouts."""
 
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +37,10 @@ SERIAL, SPLIT, SHARDED = (
     Case("bert", ParallelConfig(zero=3), 2),
 )
 LAYERS, WIDTH = 5, 32
+Result = tuple[dict[str, Tensor], float, dict[str, Any]]
 
 
-def steps(case: Case, names: dict[str, str], fp8: bool) -> tuple[dict[str, Tensor], float, dict[str, Any]]:
+def steps(case: Case, names: dict[str, str], fp8: bool) -> Result:
     """Return parameters after two steps, the first loss, and rank 0's calls of the stand-ins."""
     with installed(fp8) as calls:
         mesh = mesh_of(case)
@@ -54,11 +57,19 @@ def steps(case: Case, names: dict[str, str], fp8: bool) -> tuple[dict[str, Tenso
         return gathered(dict(parts.named_parameters())), losses[0], asdict(calls)
 
 
+@pytest.fixture(scope="module")
+def with_torch(pool: Pool) -> Callable[[Case], Result]:
+    """Return what `steps` gives without adapters."""
+    return cache(lambda case: pool.run(steps, case.ranks, case, TORCH, False)[0])
+
+
 @pytest.mark.parametrize("names", [NVIDIA, APEX, OWN], ids=["transformer_engine", "apex", "own"])
 @pytest.mark.parametrize("case", [SERIAL, SPLIT, SHARDED], ids=str)
-def test_models_train_as_with_torch(pool: Pool, case: Case, names: dict[str, str]) -> None:
+def test_models_train_as_with_torch(
+    pool: Pool, with_torch: Callable[[Case], Result], case: Case, names: dict[str, str]
+) -> None:
     """The stand-ins' products are exact here, so that weights of all layouts have torch's names and values."""
-    expected, _, nothing = pool.run(steps, case.ranks, case, TORCH, False)[0]
+    expected, _, nothing = with_torch(case)
     assert not any(nothing.values())
     found, _, calls = pool.run(steps, case.ranks, case, names, False)[0]
     assert compare(found, expected, 2 * 1e-3 * 2) == []
@@ -67,8 +78,10 @@ def test_models_train_as_with_torch(pool: Pool, case: Case, names: dict[str, str
 
 
 @pytest.mark.parametrize("case", [SERIAL, SPLIT], ids=str)
-def test_every_matrix_of_a_block_is_multiplied_in_fp8_and_nothing_else(pool: Pool, case: Case) -> None:
-    _, exact, _ = pool.run(steps, case.ranks, case, TORCH, False)[0]
+def test_every_matrix_of_a_block_is_multiplied_in_fp8_and_nothing_else(
+    pool: Pool, with_torch: Callable[[Case], Result], case: Case
+) -> None:
+    _, exact, _ = with_torch(case)
     _, loss, calls = pool.run(steps, case.ranks, case, NVIDIA, True)[0]
     assert loss != exact and loss == pytest.approx(exact, rel=0.02)
     rows, tp = 2, case.layout.tensor_parallel  # rows of a microbatch
