@@ -78,6 +78,36 @@ def tar_of(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
     return file.getvalue()
 
 
+def with_field(at: int, value: bytes) -> bytes:
+    """Overwrite a field of the only header, and make its checksum right again."""
+    tar = bytearray(tar_of(member("x", content=b"abc")))
+    tar[at : at + len(value)] = value
+    tar[148:156] = b" " * 8
+    tar[148:156] = b"%06o\0 " % sum(tar[:512])
+    return bytes(tar)
+
+
+def with_pax(kind: bytes, *records: tuple[str, str]) -> bytes:
+    """Return a tar of x whose header is extended, for it alone (kind x) or for all that follow (g)."""
+    lines = [f" {key}={value}\n".encode() for key, value in records]
+    content = b"".join(b"%d" % (len(line) + 2) + line for line in lines)
+    assert all(8 <= len(line) < 98 for line in lines), "two digits give the length of a record"
+    return tar_of(member("extension", kind, content=content), member("x", content=b"abc"))
+
+
+def test_sizes_of_base_256_and_headers_for_all_members(tmp_path: Path) -> None:
+    path = tmp_path / "a.nemo"
+    for content, name in (
+        (with_field(124, b"\x80" + bytes(10) + b"\x03"), "x"),
+        (with_pax(b"x", ("path", "other"), ("mtime", "1.5")), "other"),
+        (with_pax(b"x", ("path", "other"), ("size", "3")), "other"),
+        (with_pax(b"g", ("comment", "GNU.sparse")), "x"),
+    ):
+        path.write_bytes(content)
+        archive = Archive(path)
+        assert {name: archive.read(name, 10) for name in archive.members} == {name: b"abc"}
+
+
 REFUSED: dict[str, tuple[str, Callable[[], bytes]]] = {
     "parent": ("leads out", lambda: tar_of(member("../x"))),
     "parent inside": ("leads out", lambda: tar_of(member("a/../../x"))),
@@ -100,6 +130,13 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes]]] = {
     "many": ("more than 10,000 members", lambda: tar_of(*(member(f"m{index}") for index in range(10_001)))),
     "size": ("cut off", lambda: tar_of(member("x", content=bytes(5000)))[:3000]),
     "end": ("its end is missing", lambda: tar_of(member("x", content=bytes(512)))[:1024]),
+    "no size": ("has no size", lambda: with_field(124, b"12 4")),
+    "sparse by pax": ("says b'GNU.sparse.major'", lambda: with_pax(b"x", ("GNU.sparse.major", "1"))),
+    "negative size": ("says b'size'", lambda: with_pax(b"x", ("size", "-3"))),
+    "size of all": ("cut off", lambda: with_pax(b"g", ("size", "99999999"))),
+    "long extension": ("has 65,537 bytes", lambda: tar_of(member("y", b"x", content=bytes((1 << 16) + 1)))),
+    "pax": ("a pax header is damaged", lambda: tar_of(member("y", b"x", content=b"9 path=x"))),
+    "name": ("has the name", lambda: with_field(0, b"\xff")),
     "damaged": ("is damaged", lambda: b"y" + tar_of(member("x"))[1:]),
 }
 
