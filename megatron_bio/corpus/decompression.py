@@ -1,7 +1,8 @@
-"""Opens a file as the bytes inside it: plain, gzip, xz or zstd, told by the first bytes and never by the name."""
+"""Opens a file as the bytes inside it: plain, gzip, bzip2, xz or zstd, told by the first bytes and never by the name."""
 
 from __future__ import annotations
 
+import bz2
 import io
 import lzma
 import os
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 1 << 16
 MOST_CONTENT_BYTES = 1 << 18
-"""What gzip and xz give at once; with far more, the system must give new memory for each piece, which costs half of the reading."""
+"""What gzip, bzip2 and xz give at once; with far more, the system must give new memory for each piece, which costs half of the
+reading."""
 ENOUGH_CONTENT_BYTES = 1 << 18
 """Content of small members is gathered up to this."""
 ZSTD_STEP_BYTES = 1 << 11
@@ -29,29 +31,39 @@ ZSTD_STEP_BYTES = 1 << 11
 MAGIC_BYTES = 6
 GZIP_MAGIC = b"\x1f\x8b"
 XZ_MAGIC = b"\xfd7zXZ\x00"
+BZIP2_MAGICS = tuple(b"BZh%d" % level + block for level in range(1, 10) for block in (b"1A", b"\x17r"))
+"""Its first two bytes of a block, or of the end of an empty file, are looked at too: the others are letters."""
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 ZSTD_SKIPPABLE_MAGICS = tuple(bytes((0x50 + number,)) + b"\x2a\x4d\x18" for number in range(16))
 """Frames without content; pzstd begins a file with one."""
-# The stubs of isal declare its error class as an instance.
-DECOMPRESSION_ERRORS = (cast(type[Exception], igzip_lib.IsalError), lzma.LZMAError, zstandard.ZstdError)
+# The stubs of isal declare its error class as an instance; bz2 has no error of its own.
+DECOMPRESSION_ERRORS = (
+    cast(type[Exception], igzip_lib.IsalError),
+    OSError,
+    lzma.LZMAError,
+    zstandard.ZstdError,
+)
 
-Compression = Literal["gzip", "xz", "zstd", ""]
+Compression = Literal["gzip", "bzip2", "xz", "zstd", ""]
 
 CHECKSUM_BYTES: Final[Mapping[Compression, int]] = MappingProxyType({"gzip": 8, "zstd": 4})
-"""What is at the end of a file. It is read by itself, so that a wrong one costs no content; in xz it is not at the end."""
+"""What is at the end of a file. It is read by itself, so that a wrong one costs no content; in xz it is not at the
+end, in bzip2 at no whole byte."""
 
 
 def compression(start: bytes) -> Compression:
     """How content is compressed that begins with `start`, at least `MAGIC_BYTES` of it; "" for not at all."""
     if start.startswith(GZIP_MAGIC):
         return "gzip"
+    if start.startswith(BZIP2_MAGICS):
+        return "bzip2"
     if start.startswith(XZ_MAGIC):
         return "xz"
     return "zstd" if start.startswith((ZSTD_MAGIC, *ZSTD_SKIPPABLE_MAGICS)) else ""
 
 
 class _Decompressor(Protocol):
-    """The common part of isal's and lzma's decompressor objects; one object reads one member."""
+    """The common part of the decompressor objects of isal, bz2 and lzma; one object reads one member."""
 
     @property
     def eof(self) -> bool: ...
@@ -63,7 +75,7 @@ class _Decompressor(Protocol):
 
 
 class _Member:
-    """One gzip or xz member, read a bounded amount of content at a time."""
+    """One gzip, bzip2 or xz member, read a bounded amount of content at a time."""
 
     def __init__(self, decompressor: _Decompressor) -> None:
         self._decompressor = decompressor
@@ -105,7 +117,7 @@ class _ZstdMember:
 class DecompressedFile(io.RawIOBase):
     """The bytes inside a file, as a readable binary stream that needs constant memory.
 
-    Several compressed members in one file are read as one stream, as gzip, xz and zstd do. Checksums are verified.
+    Several compressed members in one file are read as one stream, as gzip, bzip2, xz and zstd do. Checksums are verified.
     Raises DamagedFileError with the byte position for a truncated or damaged file, after the content before that place.
     `compressed_position` counts the bytes taken from disk so far.
     """
@@ -158,6 +170,8 @@ class DecompressedFile(io.RawIOBase):
     def _new_member(self) -> _Member | _ZstdMember | None:
         if self._compression == "gzip":
             return _Member(igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP))
+        if self._compression == "bzip2":
+            return _Member(bz2.BZ2Decompressor())
         if self._compression == "xz":
             return _Member(lzma.LZMADecompressor(format=lzma.FORMAT_XZ))
         return _ZstdMember() if self._compression == "zstd" else None

@@ -78,6 +78,20 @@ class PreprocessJob:
                         f"--inputs and would be replaced. Give another --output."
                     )
             Sidecar.read(prefix)
+        self._check_other_parts()
+
+    def _check_other_parts(self) -> None:
+        """Refuse to leave _validation of an earlier split beside a _train that now has its documents."""
+        if self.suffixes == {0: ""}:
+            return
+        output = self.options.output
+        for suffix in {f"_{name}" for name in SPLIT_NAMES} - set(self.suffixes.values()):
+            prefix = output.with_name(output.name + suffix)
+            if index_path(prefix).exists():
+                raise PreprocessError(
+                    f"--output {output}: {index_path(prefix)} is there from an earlier split, and this run writes no such part: "
+                    f"its documents may be in the other parts now. Remove {prefix}.bin, .idx and .json, or give another --output."
+                )
 
     @property
     def made_from(self) -> str:

@@ -40,6 +40,8 @@ def find_inputs(inputs: Sequence[str], split_asked: bool) -> TokenInputs:
         )
     if corpora:
         return _shards_of([Path(text) for text in corpora])
+    for folder in {Path(text).parent for text in inputs if _is_split(Path(text))}:
+        _check_whole(BuiltCorpus.read(folder))
     files = [file for text in inputs for file in _files_of(Path(text))]
     files = list(dict.fromkeys(files))
     check_different_files(files)
@@ -50,8 +52,7 @@ def _shards_of(folders: list[Path]) -> TokenInputs:
     files, parts = [], []
     for folder in folders:
         corpus = BuiltCorpus.read(folder)
-        if problems := corpus.problems(read=False):
-            raise PreprocessError(f"{problems[0]}. The corpus {folder} is not whole: build it again.")
+        _check_whole(corpus)
         for file in corpus.files:
             if file.split in SPLIT_NAMES:
                 files.append(file.path)
@@ -64,7 +65,16 @@ def _shards_of(folders: list[Path]) -> TokenInputs:
     return TokenInputs(files=files, parts=parts, are_split=True)
 
 
+def _check_whole(corpus: BuiltCorpus) -> None:
+    if problems := corpus.problems(read=False):
+        raise PreprocessError(f"{problems[0]}. The corpus {corpus.folder} is not whole: build it again.")
+
+
+def _is_split(path: Path) -> bool:
+    return path.is_dir() and path.name in SPLIT_NAMES and (path.parent / MANIFEST).is_file()
+
+
 def _files_of(path: Path) -> list[Path]:
-    if path.is_dir() and path.name in SPLIT_NAMES and (path.parent / MANIFEST).is_file():
+    if _is_split(path):
         return [file.path for file in BuiltCorpus.read(path.parent).files if file.split == path.name]
     return expand_inputs([path])

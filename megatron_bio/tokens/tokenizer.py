@@ -18,11 +18,13 @@ from megatron_bio.tokens.errors import TokenizerError, TokenizerWarning
 from megatron_bio.tokens.fingerprint import fingerprint
 from megatron_bio.tokens.tokenizer_files import (
     BERT_SPECIAL_TOKENS,
+    CONTINUATION,
     END_OF_TEXT,
     MOST_UNUSABLE_PIECES,
     cased_pieces,
     missing_bytes,
     read_tokenizer_files,
+    unfit_model,
 )
 from megatron_bio.tokens.word_cache import ByteLevelCache, NoCache, WordCache
 
@@ -70,6 +72,8 @@ class Tokenizer:
                 f"text would lose them without a word. Train a vocabulary with `megatron-bio vocabulary train --type bpe`, or get "
                 f"the files from their first source."
             )
+        if story := unfit_model(files.core):
+            raise TokenizerError(f"{path}: {story}.")
         tokenizer = cls(files.core, str(path), files.end_of_document)
         tokenizer._warn_of_wrong_case()
         return tokenizer
@@ -166,7 +170,9 @@ class Tokenizer:
         """
         mask = np.zeros(self.vocab_size, dtype=np.bool_)
         for token, number in self._core.get_vocab(with_added_tokens=True).items():
-            mask[number] = token.startswith("##") if self.kind == "wordpiece" else not token.startswith("Ġ")
+            mask[number] = (
+                token.startswith(CONTINUATION) if self.kind == "wordpiece" else not token.startswith("Ġ")
+            )
         mask[self.special_ids] = False
         return mask
 

@@ -16,6 +16,8 @@ from megatron_bio.tokens.errors import TokenizerError
 
 BERT_SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 END_OF_TEXT = "<|endoftext|>"
+CONTINUATION = "##"
+"""Of WordPiece pieces that go on with a word."""
 MOST_UNUSABLE_PIECES = 0.01
 """Part of a lower-cased vocabulary that may have capitals before it is taken for a cased one."""
 FEWEST_IDS_TO_REFUSE = 1000
@@ -117,6 +119,22 @@ def missing_bytes(core: Core) -> list[str]:
     if "ByteLevel" not in repr(core.pre_tokenizer):
         return []
     return [byte for byte in sorted(pre_tokenizers.ByteLevel.alphabet()) if core.token_to_id(byte) is None]
+
+
+def unfit_model(core: Core) -> str | None:
+    """What a model does that would make data wrong without a word; None if nothing."""
+    model = core.model
+    if isinstance(model, models.BPE) and model.dropout:
+        return (
+            f"expected the same ids for a text each time, found a BPE model with dropout {model.dropout}, which draws them; a "
+            f'resumed run would write others. Set "dropout" to null in tokenizer.json'
+        )
+    if isinstance(model, models.WordPiece) and model.continuing_subword_prefix != CONTINUATION:
+        return (
+            f"expected pieces that go on with a word to begin with {CONTINUATION}, found the mark "
+            f"{model.continuing_subword_prefix!r}; words could not be masked whole. Rename those pieces in the vocabulary"
+        )
+    return None
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from hashlib import blake2b
 
 from megatron_bio.config.tokens import TrainVocabularyOptions
 from megatron_bio.corpus.document import Document
+from megatron_bio.corpus.inputs import expand_inputs
 from megatron_bio.tokens.errors import TokenizerError
 from megatron_bio.tokens.progress import read_with_progress
 
@@ -51,11 +52,20 @@ class TextReader:
     def _read(self, title: str) -> Iterator[Document]:
         return read_with_progress(title, self.options.inputs, self.options.progress)
 
+    def _check_readable_twice(self) -> None:
+        for path in expand_inputs(self.options.inputs):
+            if not path.is_file():
+                raise TokenizerError(
+                    f"--sample: {path} is no regular file and can be read only once, but the sample is chosen in a reading of its "
+                    f"own. Save it as a file, or leave --sample out."
+                )
+
     def _find_limit(self) -> int:
         if self._limit is None:
             options = self.options
             self._limit = NO_LIMIT
             if options.sample:
+                self._check_readable_twice()
                 by_characters = options.sample_unit == "characters"
                 sizes = (
                     (

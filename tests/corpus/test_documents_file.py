@@ -1,3 +1,4 @@
+import bz2
 import gzip
 import json
 import lzma
@@ -27,6 +28,7 @@ PACKERS: list[Callable[[bytes], bytes]] = [
     gzip.compress,
     lzma.compress,
     zstandard.ZstdCompressor().compress,
+    bz2.compress,
 ]
 
 
@@ -192,7 +194,7 @@ def test_bytes_behind_the_compressed_data_are_named(
     path, content = tmp_path / "joined", b"content " * 50_000
     path.write_bytes(pack(content) + pack(b"more") + behind)
     byte = path.stat().st_size - len(behind.lstrip(b"\0"))
-    name = {PACKERS[1]: "gzip", PACKERS[2]: "xz"}.get(pack, "zstd")
+    name = {PACKERS[1]: "gzip", PACKERS[2]: "xz", PACKERS[4]: "bzip2"}.get(pack, "zstd")
     story = f"end of the file at byte {byte:,}, found bytes behind the end of the {name} data, which is whole"
     assert_read_up_to(path, content + b"more", story)
 

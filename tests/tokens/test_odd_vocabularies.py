@@ -1,6 +1,7 @@
 """Vocabularies that are not as expected are right, or refused with a message that says what is wrong; never silently wrong."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from megatron_bio.tokens.errors import TokenizerError, TokenizerWarning
 from megatron_bio.tokens.indexed import IndexedReader
 from megatron_bio.tokens.preprocess import preprocess
 from megatron_bio.tokens.tokenizer import Tokenizer
+from megatron_bio.tokens.tokenizer_files import read_tokenizer_files
 from megatron_bio.tokens.tokenizer_folder import write_tokenizer_folder
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -185,3 +187,35 @@ def test_a_byte_lacks(tmp_path: Path) -> None:
 def test_merges_of_another_vocabulary(tmp_path: Path, merges: str, found: str) -> None:
     with pytest.raises(TokenizerError, match=rf"merges.txt: line 2: expected two tokens .* found {found}"):
         Tokenizer.load(byte_level(tmp_path / "t", BPE, merges))
+
+
+def with_model(folder: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """Return a folder that holds tokenizer.json alone, that of another folder with its model changed."""
+    content = json.loads(read_tokenizer_files(folder, None).core.to_str())
+    change(content["model"])
+    other = folder.with_name("changed")
+    other.mkdir(exist_ok=True)
+    (other / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
+    return other
+
+
+def test_a_model_that_draws_its_pieces_is_refused(tmp_path: Path) -> None:
+    plain = byte_level(tmp_path / "t", BPE)
+    with pytest.raises(TokenizerError, match=r"BPE model with dropout 0\.5, which draws them"):
+        Tokenizer.load(with_model(plain, lambda model: model.update(dropout=0.5)))
+    never = Tokenizer.load(with_model(plain, lambda model: model.update(dropout=0.0)))
+    expected = Tokenizer.load(plain).encode_batch(["cell cells"])[0].tolist()
+    assert never.encode_batch(["cell cells"])[0].tolist() == expected
+
+
+def test_another_mark_of_continued_words_is_refused(tmp_path: Path) -> None:
+    """Words are told by the mark ##: with another one, pieces inside words would be masked as if they were words."""
+
+    def rename(model: dict[str, Any]) -> None:
+        model["continuing_subword_prefix"] = "@@"
+        model["vocab"] = {piece.replace("##", "@@"): number for piece, number in model["vocab"].items()}
+
+    plain = wordpiece(tmp_path / "t", [*SPECIAL, *WORDS])
+    Tokenizer.load(with_model(plain, lambda model: None))
+    with pytest.raises(TokenizerError, match=r"expected pieces .* to begin with ##, found the mark '@@'"):
+        Tokenizer.load(with_model(plain, rename))

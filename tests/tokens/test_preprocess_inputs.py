@@ -193,8 +193,23 @@ def test_a_corpus(options: PreprocessOptions, tmp_path: Path) -> None:
     with pytest.raises(PreprocessError, match="either whole corpora, which are split, or files"):
         preprocess(replace(options, inputs=[str(corpus), documents]))
     next((corpus / "train").glob("*.zst")).unlink()
-    with pytest.raises(PreprocessError, match="is not whole: build it again"):
-        preprocess(replace(options, inputs=[str(corpus)]))
+    for inputs in (corpus, corpus / "train", corpus / "test"):
+        with pytest.raises(PreprocessError, match=r"train/documents.* is not whole: build it again"):
+            preprocess(replace(options, inputs=[str(inputs)]))
+
+
+def test_parts_of_an_earlier_split_are_not_left_beside_a_new_one(options: PreprocessOptions) -> None:
+    """The documents of _validation would be in _train as well."""
+    preprocess(replace(options, split=[0.8, 0.1, 0.1]))
+    before = manifest(options.output.with_name("t_train"))
+    with pytest.raises(PreprocessError, match=r"t_(validation|test)\.idx is there from an earlier split"):
+        preprocess(replace(options, split=[1.0, 0.0, 0.0]))
+    assert manifest(options.output.with_name("t_train")) == before
+    preprocess(replace(options, split=[0.7, 0.2, 0.1]))
+    for path in options.output.parent.glob("t_test.*"):
+        path.unlink()
+    preprocess(replace(options, split=[0.8, 0.2, 0.0]))
+    assert sum(manifest(options.output.with_name(f"t_{part}")).documents for part in PARTS[:2]) == 100
 
 
 def test_the_same_file_by_two_names(options: PreprocessOptions, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from megatron_bio.config.tokens import TrainVocabularyOptions
 from megatron_bio.corpus.document import Document, DocumentWriter
+from megatron_bio.tokens.errors import TokenizerError
 from megatron_bio.tokens.tokenizer_files import TRAINING_RECORD
 from megatron_bio.tokens.vocabulary import train_vocabulary
 from megatron_bio.tokens.vocabulary_sample import NO_LIMIT, TextReader, place_in_sample, sample_limit
@@ -107,3 +109,11 @@ def test_training_sees_the_sample_only(
     record = json.loads((options.output / TRAINING_RECORD).read_text())
     assert (record["documents"], record["documents_read"]) == (30, 100)
     assert "30 documents (a sample of 100)" in capsys.readouterr().out
+
+
+def test_a_sample_of_what_can_be_read_only_once_is_refused(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    options = TrainVocabularyOptions(inputs=[str(pipe)], output=tmp_path / "v", sample=3, progress=False)
+    with pytest.raises(TokenizerError, match="pipe is no regular file and can be read only once"):
+        list(TextReader(options).texts("reading"))

@@ -14,7 +14,6 @@ PARQUET_MAGIC = b"PAR1"
 ENCRYPTED_PARQUET_MAGIC = b"PARE"
 _JSON_ARRAY = re.compile(rb"\s*\[\s*\{")
 _FOREIGN = (
-    (0, b"BZh", "bzip2", "Decompress it with bunzip2, or compress it with zstd"),
     (0, b"PK\x03\x04", "a zip archive", "Unpack it and give the files in it"),
     (257, b"ustar", "a tar archive", "Unpack it and give the files in it"),
     (0, b"ARROW1", "an Arrow file (Feather)", "Write it as Parquet"),
@@ -60,7 +59,7 @@ def recognise(path: Path, encoding: str = "") -> Format:
 
 
 def is_compressed(path: Path) -> bool:
-    """Whether the file on disk is gzip, xz or zstd."""
+    """Whether the file on disk is gzip, bzip2, xz or zstd."""
     with path.open("rb") as file:
         return compression(file.read(MAGIC_BYTES)) != ""
 

@@ -14,7 +14,7 @@ from megatron_bio.downstream.readers.chemprot import PARTS, ChemProtFiles, chemp
 from megatron_bio.tokens.data_file import DamagedFileError, DataFile
 
 DATA_ENDINGS = (".tsv", ".txt", ".json", ".jsonl", ".iob", ".iob2", ".conll", ".bio", ".pubtator")
-COMPRESSED_ENDINGS = (".gz", ".xz", ".zst")
+COMPRESSED_ENDINGS = (".gz", ".bz2", ".xz", ".zst")
 LARGEST_BYTES = 1 << 30
 """A larger file is none of these benchmarks and is not opened."""
 

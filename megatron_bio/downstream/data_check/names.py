@@ -50,7 +50,7 @@ _BY_KIND: Final[Mapping[Kind, str]] = MappingProxyType(
 )
 NAMES_LOOKED_AT = 3
 """The file's, its folder's and the one's above it, as GAD's folds need."""
-_COMPRESSED = (".gz", ".xz", ".zst")
+_COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 _SEAM = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z]{2})(?=[a-z])")
 """Between the words of TrainingSet and of NCBItrainset."""
 _WORD = re.compile(r"[A-Za-z]+")
