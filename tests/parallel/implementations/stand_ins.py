@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 from unittest import mock
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -45,7 +46,10 @@ def installed(fp8: bool = True, without: tuple[str, ...] = ()) -> Iterator[Calls
     modules |= dict.fromkeys(without, None)
     _forget()
     with contextlib.ExitStack() as stack:
-        stack.enter_context(mock.patch.dict(sys.modules, modules))
+        # By name: mock.patch.dict would also take away what is imported meanwhile, and a later case would get a second copy.
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        for name, module in modules.items():
+            patch.setitem(sys.modules, name, module)
         for adapter in (apex, transformer_engine):
             stack.enter_context(mock.patch.object(adapter, "obstacle", _on_cuda(adapter.obstacle)))
         stack.callback(_forget)
