@@ -81,6 +81,10 @@ def steps(case: Case, loss_scale: float) -> dict[str, Any]:
         Case("bert", ParallelConfig(), 1, 0.1),
         pytest.param(Case("gpt", ParallelConfig(tensor_parallel=2, zero=3), 4), marks=pytest.mark.slow),
         Case("bert", ParallelConfig(pipeline_parallel=2), 2),
+        pytest.param(
+            Case("bert", ParallelConfig(pipeline_parallel=2, pipeline_schedule="zbv"), 2),
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=str,
 )

@@ -8,13 +8,12 @@ from pathlib import Path
 from megatron_bio.downstream.data_check.findings import CheckedFile, Counts, Findings, Part, Reading
 from megatron_bio.downstream.data_check.kinds import kind_of
 from megatron_bio.downstream.data_check.known_files import KNOWN
-from megatron_bio.downstream.data_check.names import benchmark_of, missing_parts, part_of
+from megatron_bio.downstream.data_check.names import COMPRESSED_ENDINGS, benchmark_of, missing_parts, part_of
 from megatron_bio.downstream.data_check.summaries import SUMMARIES, summary_of_chemprot
 from megatron_bio.downstream.readers.chemprot import PARTS, ChemProtFiles, chemprot_part
 from megatron_bio.tokens.data_file import DamagedFileError, DataFile
 
 DATA_ENDINGS = (".tsv", ".txt", ".json", ".jsonl", ".iob", ".iob2", ".conll", ".bio", ".pubtator")
-COMPRESSED_ENDINGS = (".gz", ".bz2", ".xz", ".zst")
 LARGEST_BYTES = 1 << 30
 """A larger file is none of these benchmarks and is not opened."""
 

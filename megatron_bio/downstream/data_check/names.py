@@ -50,7 +50,7 @@ _BY_KIND: Final[Mapping[Kind, str]] = MappingProxyType(
 )
 NAMES_LOOKED_AT = 3
 """The file's, its folder's and the one's above it, as GAD's folds need."""
-_COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+COMPRESSED_ENDINGS = (".gz", ".bz2", ".xz", ".zst")
 _SEAM = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z]{2})(?=[a-z])")
 """Between the words of TrainingSet and of NCBItrainset."""
 _WORD = re.compile(r"[A-Za-z]+")
@@ -77,7 +77,7 @@ def named_benchmark(path: Path) -> str | None:
 def part_of(path: Path) -> str:
     """Train, development, test as a word of the file's name; otherwise the name without its endings."""
     stem = path.name
-    while stem.endswith(_COMPRESSED):
+    while stem.endswith(COMPRESSED_ENDINGS):
         stem = stem.rpartition(".")[0]
     stem = stem.rpartition(".")[0] or stem
     words = [word.casefold() for word in _WORD.findall(_SEAM.sub(" ", stem))]
