@@ -18,10 +18,13 @@ def threads() -> int:
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted as Linux shows them")
 def test_ranks_let_go_of_the_process_groups_of_a_case(pool: Pool) -> None:
     """Each group has threads that wake all the time: those of hundreds of cases would take the machine."""
-    case = Case("bert", ParallelConfig(zero=3), ranks=2)
-    pool.run(train, 2, case)  # what torch starts once is running then
+    sharded, split = (
+        Case("bert", layout, ranks=2)
+        for layout in (ParallelConfig(zero=3), ParallelConfig(tensor_parallel=2))
+    )
+    pool.run(train, 2, sharded)  # what torch starts once is running then
     before = pool.run(threads, 2)
-    pool.run(train, 2, case)
+    pool.run(train, 2, split)
     assert pool.run(threads, 2) == before
 
 
